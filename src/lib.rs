@@ -1,0 +1,28 @@
+//! lvpipe moves volumes: used blocks only, compressed in parallel, verified, written sparse.
+//!
+//! The rooms, from the ground up; each knows those before it in this list and none after:
+//!
+//! - [`error`], [`stop`], [`byte_size`]: what fails and with which exit status; how a run ends early; sizes as typed.
+//! - [`progress`]: what the admin sees: bar, plain lines, JSON.
+//! - [`reserve`]: what is held outside the process, and how it is let go, even by the next run.
+//! - [`thin`]: dm-thin: the pool, its metadata snapshot, the on-disk B-trees.
+//! - [`usedmap`]: the map of what a volume holds, and where maps come from.
+//! - [`volume`]: sources and targets, LVM, the guards before a write.
+//! - [`wire`]: bytes on the wire: prelude, frames, codec, digests.
+//! - [`link`]: where frames go: pipes.
+//! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
+//! - [`cli`]: a file a subcommand.
+
+pub mod byte_size;
+pub mod error;
+pub mod stop;
+
+pub mod cli;
+pub mod engine;
+pub mod link;
+pub mod progress;
+pub mod reserve;
+pub mod thin;
+pub mod usedmap;
+pub mod volume;
+pub mod wire;

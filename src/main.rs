@@ -1,0 +1,2 @@
+//! Start, dispatch, exit status. Everything else is in the library.
+fn main() {}
