@@ -1,7 +1,11 @@
 //! The workshop's tasks: `cargo xtask TASK`, a file each.
 
+mod bench;
 mod binary;
+mod demo;
+mod ext4_image;
 mod generate;
+mod pipeline;
 mod setup;
 mod test;
 
@@ -17,6 +21,8 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Task {
+    Bench(bench::Args),
+    Demo(demo::Args),
     Generate(generate::Args),
     Setup(setup::Args),
     Test(test::Args),
@@ -24,6 +30,8 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Xtask::parse().task {
+        Task::Bench(args) => bench::run(&args),
+        Task::Demo(args) => demo::run(&args),
         Task::Generate(args) => generate::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Test(args) => test::run(&args),
