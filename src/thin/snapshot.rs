@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::dmsetup::Dmsetup;
 use super::pool::{Pool, message, status};
+use super::table::PoolMode;
 use crate::error::{Error, Result};
 use crate::reserve::{Held, PoolLock, Record, Reservations, StaleRecord};
 use crate::stop::Stop;
@@ -142,7 +143,11 @@ fn reserve(pool: &Pool, reservations: &Reservations, notices: &mut Vec<String>, 
                 notices.extend(release_stale(pool.dmsetup(), stale)?);
             }
         }
-        let held = match pool.status()?.held_root {
+        let now = pool.status()?;
+        if now.mode == PoolMode::ReadOnly {
+            return Err(read_only(&pool.name));
+        }
+        let held = match now.held_root {
             Some(held) => held,
             None => {
                 let record =
@@ -162,6 +167,11 @@ fn reserve(pool: &Pool, reservations: &Reservations, notices: &mut Vec<String>, 
         let _ = stop.sleep(wait);
         wait = (wait * 2).min(WAITS.1);
     }
+}
+
+fn read_only(pool: &str) -> Error {
+    Error::guard("cannot read the pool's metadata", pool, "it is read-only, and then takes no metadata snapshot")
+        .way_out("--map none sends the volume without its map; thin_check tells what the pool lacks")
 }
 
 fn released_by_others(pool: &str) -> Error {

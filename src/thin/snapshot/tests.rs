@@ -9,8 +9,8 @@ use super::*;
 use crate::error::Status;
 use crate::thin::{DeviceNumber, ThinVolume};
 
-/// Thin device 254:5 with id 7 in pool 254:2, `vg-pool-tpool`. The file `held` has the held root, `refuse` makes
-/// messages fail, `log` lists the messages that were sent.
+/// Thin device 254:5 with id 7 in pool 254:2, `vg-pool-tpool`. The file `held` has the held root, `mode` the mode
+/// if it is not rw, `refuse` makes messages fail, `log` lists the messages that were sent.
 const DMSETUP: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 9
 case "$*" in
@@ -19,7 +19,7 @@ case "$*" in
 "table --major=254 --minor=2") echo "0 204800 thin-pool $PWD/metadata 254:1 128 0 1 skip_block_zeroing" ;;
 "info -c --noheadings -o name --major=254 --minor=2") echo vg-pool-tpool ;;
 "status vg-pool-tpool")
-    echo "0 204800 thin-pool 4 12/1024 160/1600 $(cat held 2>/dev/null || echo -) rw discard_passdown - 1024" ;;
+    echo "0 204800 thin-pool 4 12/1024 160/1600 $(cat held 2>/dev/null || echo -) $(cat mode 2>/dev/null || echo rw) discard_passdown - 1024" ;;
 "message vg-pool-tpool 0 reserve_metadata_snap")
     echo reserve >>log
     [ -e refuse ] && { echo "device-mapper: message ioctl on vg-pool-tpool failed: Operation not supported" >&2; exit 1; }
@@ -242,6 +242,16 @@ fn a_pool_that_refuses_leaves_no_record() {
     let error = lab.take().expect_err("refused");
     assert!(error.to_string().contains("reserve_metadata_snap failed: device-mapper: message ioctl"), "{error}");
     assert_eq!(lab.records(), 0);
+}
+
+#[test]
+fn a_read_only_pool_is_refused_unasked() {
+    let lab = Lab::new();
+    lab.put("mode", "ro");
+    let error = lab.take().expect_err("refused");
+    assert_eq!(error.status(), Status::Guard);
+    assert!(error.to_string().contains("it is read-only"), "{error}");
+    assert_eq!((lab.records(), lab.log().as_str()), (0, ""));
 }
 
 #[test]
