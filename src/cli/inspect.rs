@@ -58,9 +58,10 @@ struct Report {
     part_size: usize,
     digest: String,
     parts: u64,
-    /// Bytes of data in the parts, and as they are in the stream.
+    /// Bytes of data in the parts.
     data: u64,
-    payload: u64,
+    /// Bytes of the stream after its prelude.
+    stream: u64,
     holes: u64,
     root: Option<String>,
     verified: bool,
@@ -79,7 +80,7 @@ impl Inspect {
             self.verify(stream, name, prelude, stop)?
         } else {
             let walked = walk(stream, &prelude, name, stop)?;
-            Report { payload: walked.payload, trailing: walked.trailing, ..report(&prelude, walked.received) }
+            Report { stream: walked.bytes, trailing: walked.trailing, ..report(&prelude, walked.received) }
         };
         let text = match self.json {
             true => {
@@ -115,8 +116,8 @@ impl Inspect {
         };
         reporter.finish(Outcome::Done(verified_by(prelude.digest)));
         let trailing = io::Read::read(&mut &after, &mut [0]).is_ok_and(|length| length > 0);
-        let payload = figures.snapshot().wire;
-        Ok(Report { payload, verified: prelude.digest != DigestKind::None, trailing, ..report(&prelude, received) })
+        let stream = figures.snapshot().wire;
+        Ok(Report { stream, verified: prelude.digest != DigestKind::None, trailing, ..report(&prelude, received) })
     }
 }
 
@@ -131,7 +132,7 @@ fn report(prelude: &Prelude, received: crate::engine::Received) -> Report {
         digest: prelude.digest.to_string(),
         parts: end.parts,
         data: end.data,
-        payload: 0,
+        stream: 0,
         holes: end.holes,
         root: (prelude.digest != DigestKind::None).then(|| end.root.to_string()),
         verified: false,
@@ -149,7 +150,7 @@ impl Report {
             ("sent", lineage.time.map_or_else(|| "unknown".into(), utc)),
             ("volume", size(self.size)),
             ("data", format!("{} in {} parts of {}", size(self.data), self.parts, ByteSize(self.part_size as u64))),
-            ("stream", size(self.payload)),
+            ("stream", size(self.stream)),
             ("holes", size(self.holes)),
             ("digest", self.root.as_ref().map_or_else(|| "none".into(), |root| format!("{} {root}", self.digest))),
         ];

@@ -39,9 +39,11 @@ impl Map {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let opened = open_source(&self.source, &self.source_args.options(), stop)?;
         opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
-        let What::Volume { map, .. } = opened.what else {
+        let What::Volume { map, source } = opened.what else {
             return Err(Error::usage("no map", &self.source, "a byte stream has none"));
         };
+        drop(source);
+        opened.held.release()?;
         let mut out = BufWriter::new(io::stdout().lock());
         let printed = if self.json {
             print_json(&mut out, &self.source, &map)

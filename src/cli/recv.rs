@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::open_target;
+use crate::volume::{Expected, NewVolume, OpenTarget, create_target, open_target};
 use crate::wire::{DigestKind, Prelude};
 
 /// Receive a stream from standard input into a volume, sparse and verified
@@ -22,10 +22,16 @@ use crate::wire::{DigestKind, Prelude};
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe recv vg/vm1 < vm1.lvp                          restore a backup
+  lvpipe recv --create vg/pool:vm1 < vm1.lvp            restore it into a new thin volume
   lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros")]
 pub struct Recv {
     /// Where to write: vg/lv, a device, a file, or - for standard output
-    target: String,
+    #[arg(required_unless_present = "create", conflicts_with = "create")]
+    target: Option<String>,
+
+    /// Make a thin volume of the right size in a pool, and remove it again if the transfer fails
+    #[arg(long, value_name = "VG/POOL:NAME")]
+    create: Option<NewVolume>,
 
     #[command(flatten)]
     resources: Resources,
@@ -39,15 +45,23 @@ impl Recv {
         let mut link = pipe::stdin()?;
         let prelude = read_prelude(&mut link, "stdin")?;
         let workshop = self.resources.workshop(prelude.part_size)?;
-        let target = open_target(&self.target, prelude.lineage.identity.as_deref(), stop)?;
+        let expected =
+            Expected { source: prelude.lineage.identity.as_deref(), size: prelude.volume_size, used: prelude.used };
+        let OpenTarget { held, target, notices } = match (&self.create, &self.target) {
+            (Some(new), _) => create_target(new, expected, stop)?,
+            (None, Some(name)) => open_target(name, expected, stop)?,
+            (None, None) => return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given")),
+        };
         let figures = Figures::new(Role::Recv);
         figures.set_volume(prelude.volume_size);
         figures.set_used(prelude.used);
         let digest = prelude.digest;
         let reporter = self.messages.report(figures.clone());
+        self.messages.notices(&reporter, &notices);
         let receiving = Receiving { prelude, stream: "stdin".into(), workshop, figures, stop: stop.clone() };
-        match recv(link, target, receiving) {
-            Ok(_) => {
+        // The target is closed when this returns, so that what is held for it can be let go.
+        match recv(link, target, receiving).and_then(|_| held.keep()) {
+            Ok(()) => {
                 reporter.finish(Outcome::Done(verified_by(digest)));
                 Ok(())
             }

@@ -59,7 +59,8 @@ impl Send {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let workshop = self.resources.workshop(self.part_size)?;
         let link = pipe::stdout()?;
-        let OpenSource { what, origin, notices } = open_source(&self.source, &self.source_args.options(), stop)?;
+        let OpenSource { held, what, origin, notices } =
+            open_source(&self.source, &self.source_args.options(), stop)?;
         self.refuse_source_as_link(&link, &origin)?;
 
         let figures = Figures::new(Role::Send);
@@ -95,7 +96,9 @@ impl Send {
         };
         let reporter = self.messages.report(figures);
         self.messages.notices(&reporter, &notices);
-        match send(input, link, "stdout", sending) {
+        // The source is closed when this returns, so that what is held for it can be let go.
+        let sent = send(input, link, "stdout", sending);
+        match sent.and_then(|end| held.release().map(|()| end)) {
             Ok(_) => {
                 reporter.finish(Outcome::Done(String::new()));
                 Ok(())

@@ -7,14 +7,15 @@ use super::tally::{Received, Tally};
 use crate::error::Result;
 use crate::stop::Stop;
 use crate::wire::{End, FrameHeader, FrameKind, Prelude};
+use crate::wire::{frame, segments};
 
 /// What the frames of a stream say of themselves. Contents are not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walked {
     /// The totals, which fit what was counted.
     pub received: Received,
-    /// Bytes of all payloads as they are in the stream.
-    pub payload: u64,
+    /// Bytes of the stream after its prelude.
+    pub bytes: u64,
     /// Whether bytes follow the end frame.
     pub trailing: bool,
 }
@@ -26,22 +27,23 @@ pub struct Walked {
 pub fn walk(mut stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<Walked> {
     let mut tally = Tally::new(prelude);
     let mut skip = Skip::new(&stream);
-    let mut payload = 0;
+    let mut bytes = 0;
     loop {
         stop.check()?;
         let at = format!("at offset {} of the volume", tally.position());
         let header = FrameHeader::read(&mut stream, prelude).map_err(|e| e.at(name, &at))?;
+        bytes += frame::HEADER as u64 + u64::from(header.payload);
         if header.kind == FrameKind::End {
             let end = End::read(&header, &mut stream);
             let received = end.and_then(|end| tally.finish(end)).map_err(|e| e.at(name, &at))?;
             let trailing = stream.read(&mut [0]).is_ok_and(|length| length > 0);
-            return Ok(Walked { received, payload, trailing });
+            return Ok(Walked { received, bytes, trailing });
         }
         tally.count(&header).map_err(|e| e.at(name, &at))?;
         if header.kind == FrameKind::Part {
             header.read_segments(&mut stream).map_err(|e| e.at(name, &at))?;
             skip.skip(&mut stream, header.payload.into()).map_err(|e| e.at(name, &at))?;
-            payload += u64::from(header.payload);
+            bytes += u64::from(header.segments) * segments::ENTRY as u64;
         }
     }
 }

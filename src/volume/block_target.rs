@@ -62,11 +62,11 @@ impl BlockTarget {
         };
         let direct = direct.map_err(|e| match e.raw_os_error() {
             Some(libc::EBUSY) => guards::busy_device(name, &metadata),
-            Some(libc::EROFS | libc::EACCES) if nix::unistd::geteuid().is_root() => read_only(name),
+            Some(libc::EROFS | libc::EACCES) if nix::unistd::geteuid().is_root() => guards::read_only(name),
             _ => failed(&e),
         })?;
         if block::is_read_only(&direct).map_err(|e| failed(&e))? {
-            return Err(read_only(name));
+            return Err(guards::read_only(name));
         }
         guards::refuse_if_open(name, &metadata)?;
         Ok(BlockTarget {
@@ -206,9 +206,4 @@ impl Target for BlockTarget {
         let synced = self.buffered.sync_all().and_then(|()| self.direct.sync_all());
         synced.map_err(|e| self.failed("cannot sync target", 0, &e))
     }
-}
-
-fn read_only(name: &str) -> Error {
-    Error::guard("target refused", name, "it is read-only")
-        .way_out(format!("for a logical volume: lvchange -p rw {name}; for others: blockdev --setrw {name}"))
 }

@@ -176,3 +176,9 @@ pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
         _ => failed,
     }
 }
+
+/// A target that refuses writes.
+pub(super) fn read_only(name: &str) -> Error {
+    Error::guard("target refused", name, "it is read-only")
+        .way_out(format!("for a logical volume: lvchange -p rw {name}; for others: blockdev --setrw {name}"))
+}

@@ -13,7 +13,9 @@ mod guards;
 pub mod identity;
 pub mod lvm;
 mod null_target;
-mod open;
+mod open_source;
+mod open_target;
+mod pool_watch;
 
 mod resident;
 mod stream;
@@ -23,10 +25,14 @@ pub use block_target::{BlockTarget, Discards};
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use null_target::NullTarget;
-pub use open::{MapChoice, OpenSource, Origin, SourceOptions, What, open_source, open_target};
+pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
+pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, open_target};
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::Result;
+
+/// The name of stdin as a source and of stdout as a target.
+const STREAM: &str = "-";
 
 /// Reads and writes start at multiples of this and have lengths that are, but for the volume's last bytes: direct
 /// I/O wants it, and no file system or device has larger blocks in practice.
