@@ -308,21 +308,24 @@ impl Snapshot {
     /// The stage that was busy most of the time between an earlier snapshot and this one. `None` when none was busy
     /// half of the time or no time has passed.
     pub fn bottleneck_since(&self, earlier: &Snapshot) -> Option<Stage> {
-        let time = self.elapsed.saturating_sub(earlier.elapsed).as_secs_f64();
-        if time <= 0.0 {
-            return None;
-        }
         let mut slowest = None;
         let mut most = BOTTLENECK_FROM;
         for stage in Stage::ALL {
-            let (now, then) = (self.stages[stage as usize], earlier.stages[stage as usize]);
-            let busy = now.busy.saturating_sub(then.busy).as_secs_f64();
-            let utilisation = busy / (time * f64::from(now.threads.max(1)));
-            if now.threads > 0 && utilisation > most {
+            let utilisation = self.utilisation_since(earlier, stage);
+            if utilisation > most {
                 (slowest, most) = (Some(stage), utilisation);
             }
         }
         slowest
+    }
+
+    /// The share of the time since an earlier snapshot that a stage's threads were busy in it: 0 to 1; 0 for a stage
+    /// without threads, or when no time has passed.
+    pub fn utilisation_since(&self, earlier: &Snapshot, stage: Stage) -> f64 {
+        let (now, then) = (self.stages[stage as usize], earlier.stages[stage as usize]);
+        let time = self.elapsed.saturating_sub(earlier.elapsed).as_secs_f64() * f64::from(now.threads);
+        let busy = now.busy.saturating_sub(then.busy).as_secs_f64();
+        if time > 0.0 { busy / time } else { 0.0 }
     }
 }
 

@@ -5,9 +5,12 @@ mod binary;
 mod demo;
 mod ext4_image;
 mod generate;
+mod lab;
 mod pipeline;
 mod setup;
 mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -24,16 +27,25 @@ enum Task {
     Bench(bench::Args),
     Demo(demo::Args),
     Generate(generate::Args),
+    Lab(lab::Args),
     Setup(setup::Args),
     Test(test::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Xtask::parse().task {
+fn main() -> ExitCode {
+    let done = match Xtask::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Generate(args) => generate::run(&args),
+        Task::Lab(args) => lab::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Test(args) => test::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,192 @@
+//! The memory budget, spent as buffers of one part each.
+//!
+//! What `-m` allows is divided into what every worker needs for itself (a scratch buffer and the compressor's
+//! state) and buffers in flight. A buffer is mapped when it is first needed and used again last in, first out, so
+//! that a run that needs few of them touches few.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use memmap2::MmapMut;
+
+use crate::byte_size::ByteSize;
+use crate::error::{Error, Result};
+use crate::progress::Figures;
+use crate::stop::{Stop, Stopped};
+use crate::wire::PartSize;
+
+/// What zstd keeps for one thread at level 9 and a part of 1 MiB, measured, rounded up.
+const COMPRESSOR: u64 = 8 << 20;
+/// Fewer buffers in flight than this would make the stages wait for each other.
+const LEAST_BUFFERS: u64 = 4;
+
+/// How many workers and how many buffers a budget gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workshop {
+    /// Threads that compress or decompress.
+    pub workers: usize,
+    /// Buffers in flight, each of the part size.
+    pub buffers: usize,
+    /// The part size.
+    pub part_size: PartSize,
+}
+
+impl Workshop {
+    /// Divides `memory` bytes. With many processors and little memory, some stay without work.
+    ///
+    /// # Errors
+    /// A usage error, when not even one worker and a few buffers fit.
+    pub fn plan(memory: u64, threads: Option<usize>, part_size: PartSize) -> Result<Self> {
+        let part = part_size.bytes() as u64;
+        let worker = part + COMPRESSOR.max(4 * part);
+        let least = worker + LEAST_BUFFERS * part;
+        if memory < least {
+            return Err(Error::usage(
+                "cannot use so little memory",
+                format_args!("-m {}", ByteSize(memory)),
+                format_args!("parts of {part_size} need at least {}", ByteSize(least)),
+            )
+            .way_out(format!("-m {}M, or smaller parts with -s", least.div_ceil(1 << 20))));
+        }
+        let wanted = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+        // Workers get at most half, so that each has buffers to work on.
+        let affordable = (memory / 2 / worker).max(1) as usize;
+        let workers = wanted.clamp(1, affordable);
+        let buffers = (memory - workers as u64 * worker) / part;
+        Ok(Workshop { workers, buffers: usize::try_from(buffers).unwrap_or(usize::MAX).min(1 << 16), part_size })
+    }
+
+    /// The workers. A panic in one of them ends the run.
+    pub(super) fn hire(&self, stop: &Stop) -> Result<rayon::ThreadPool> {
+        let stop = stop.clone();
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.workers)
+            .thread_name(|n| format!("worker-{n}"))
+            .panic_handler(move |_| stop.fail(super::crew::panicked("a worker")))
+            .build()
+            .map_err(|e| Error::io("cannot start workers", self.workers, &std::io::Error::other(e)))
+    }
+}
+
+/// Buffers of one size, a bounded number of them.
+#[derive(Clone)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    size: usize,
+    count: usize,
+    free: Mutex<Vec<MmapMut>>,
+    permits: (Sender<()>, Receiver<()>),
+    figures: Option<Arc<Figures>>,
+}
+
+impl Pool {
+    /// `count` buffers of the part size. With `figures`, how many are in use is shown.
+    pub(super) fn new(count: usize, part_size: PartSize, figures: Option<Arc<Figures>>) -> Self {
+        let permits = bounded(count);
+        (0..count).for_each(|_| permits.0.send(()).expect("the channel holds `count` permits"));
+        let shared = Shared { size: part_size.bytes(), count, free: Mutex::default(), permits, figures };
+        shared.show();
+        Pool { shared: Arc::new(shared) }
+    }
+
+    /// Takes a buffer, waiting for one to come back.
+    pub(super) fn take(&self, stop: &Stop) -> Result<Buffer, Stopped> {
+        // The pool holds a sender, so a permit always comes.
+        stop.recv(&self.shared.permits.1)?.ok_or(Stopped)?;
+        let free = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let memory = match free.map_or_else(|| MmapMut::map_anon(self.shared.size), Ok) {
+            Ok(memory) => memory,
+            Err(e) => {
+                stop.fail(
+                    Error::io("cannot get memory", ByteSize(self.shared.size as u64), &e).way_out("lower -m"),
+                );
+                return Err(Stopped);
+            }
+        };
+        self.shared.show();
+        Ok(Buffer { memory: Some(memory), pool: self.shared.clone() })
+    }
+}
+
+impl Shared {
+    fn show(&self) {
+        if let Some(figures) = &self.figures {
+            let used = self.count - self.permits.1.len().min(self.count);
+            figures.set_buffer(used as u64, self.count as u64);
+        }
+    }
+}
+
+/// A page-aligned buffer of one part; goes back to its pool when dropped.
+pub(super) struct Buffer {
+    // `None` only while being dropped.
+    memory: Option<MmapMut>,
+    pool: Arc<Shared>,
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.memory.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.memory.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let memory = self.memory.take();
+        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).extend(memory);
+        // Never full: this buffer's own permit was taken out of it.
+        let _ = self.pool.permits.0.try_send(());
+        self.pool.show();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_budget_is_never_overspent() {
+        for memory in [14, 32, 256, 1024, 100_000] {
+            for part in [64 << 10, MIB, 8 * MIB, 64 * MIB] {
+                let part_size = PartSize::new(part).expect("a power of two");
+                let Ok(plan) = Workshop::plan(memory * MIB, Some(64), part_size) else { continue };
+                let spent = plan.workers as u64 * (part + COMPRESSOR) + plan.buffers as u64 * part;
+                assert!(spent <= memory * MIB, "{memory} MiB, parts of {part}: {plan:?}");
+                assert!(plan.workers >= 1 && plan.buffers as u64 >= LEAST_BUFFERS);
+            }
+        }
+    }
+
+    #[test]
+    fn too_little_memory_says_how_much_would_do() {
+        let error = Workshop::plan(MIB, None, PartSize::default()).expect_err("1 MiB is too little");
+        assert!(error.to_string().contains("-m 13M"), "{error}");
+    }
+
+    #[test]
+    fn a_pool_gives_no_more_buffers_than_it_has() {
+        let (pool, stop) = (Pool::new(2, PartSize::default(), None), Stop::new());
+        let first = pool.take(&stop).expect("one of two");
+        let second = pool.take(&stop).expect("two of two");
+        assert!(pool.shared.permits.1.is_empty());
+        drop(first);
+        let third = pool.take(&stop).expect("the first again");
+        assert_eq!(third.as_ptr() as usize % 4096, 0);
+        drop((second, third));
+        assert_eq!(pool.shared.free.lock().expect("no panic").len(), 2);
+    }
+}
