@@ -110,7 +110,9 @@ impl Bench<'_> {
 
     fn against_thin_dump(&self) -> Result<Vec<Outcome>> {
         let metadata = self.material.metadata();
-        let map = Pipeline::new(&[&self.lvpipe, &"map", &"--thin-metadata", &metadata, &"--thin-id", &"1"]);
+        let volume = self.material.thin_volume();
+        let map =
+            Pipeline::new(&[&self.lvpipe, &"map", &"--thin-metadata", &metadata, &"--thin-id", &"1", &volume]);
         let contenders = [
             Contender::new("lvpipe map", map, &[]),
             Contender::new("thin_dump", Pipeline::new(&[&"thin_dump", &metadata]), &[]),

@@ -1,7 +1,7 @@
 //! `cargo xtask generate`: manual pages and completions, from the one definition of the options.
 //!
 //! What a page says about its command comes from the command itself: options and their help from clap, sections such
-//! as EXAMPLES from its `after_long_help`, which `--help` prints as well (see [`page`]). What is the same on several
+//! as EXAMPLES from the text behind its options, which `--help` prints as well (see [`page`]). What is the same on several
 //! pages, such as EXIT STATUS, comes from [`sections`]. A test regenerates all files and compares, so that what is
 //! checked in is never stale.
 
