@@ -2,14 +2,16 @@
 //! its map. Never a panic, never another map.
 
 mod generated_pool;
+mod thin_dump;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use generated_pool::{Device, Run, dump, read, restore, scattered};
+use generated_pool::{Device, restore, scattered};
 use lvpipe::error::Result;
 use tempfile::TempDir;
+use thin_dump::{Run, dump, read, read_from};
 
 const BLOCK: usize = 4096;
 const SUPERBLOCK_XOR: u32 = 160_774;
@@ -277,7 +279,7 @@ fn a_snapshot_of_the_superblock_is_read_like_the_superblock() {
     assert!(patient.read().expect_err("the live tree is gone").to_string().contains("block 1 is damaged"));
     let held_root = live_held_root(&patient.path);
     assert_eq!(held_root, Some(held as u64));
-    assert_eq!(generated_pool::read_from(&patient.path, held as u64, 1).expect("whole"), patient.whole);
+    assert_eq!(read_from(&patient.path, held as u64, 1).expect("whole"), patient.whole);
 }
 
 fn live_held_root(path: &Path) -> Option<u64> {

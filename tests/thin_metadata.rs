@@ -2,12 +2,14 @@
 //! `thin_damage.rs`.
 
 mod generated_pool;
+mod thin_dump;
 
-use generated_pool::{Device, Mapping, dump, read, restore, scattered};
+use generated_pool::{Device, Mapping, restore, scattered};
 use lvpipe::error::{Error, Status};
 use lvpipe::stop::Stop;
 use lvpipe::thin::{DeviceDetails, LIVE_ROOT, Metadata, Run, device_details, devices, mapped_runs};
 use proptest::prelude::*;
+use thin_dump::{dump, read};
 
 /// Runs with random gaps; data chunks are given out one after the other, with a gap after each second run, so that
 /// some neighbours are neighbours in the pool too and some are not.

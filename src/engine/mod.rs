@@ -25,8 +25,11 @@ mod ordered;
 mod rate;
 pub mod recv;
 pub mod send;
+mod tally;
+pub mod walk;
 mod zeros;
 
 pub use adapt::Compress;
 pub use memory::Workshop;
 pub use rate::Rate;
+pub use tally::Received;

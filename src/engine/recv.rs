@@ -8,11 +8,12 @@ use super::crew::{Blocks, Crew, panicked};
 use super::decode::{Decoding, Halt, Incoming, ReceivedPart};
 use super::memory::{Pool, Workshop};
 use super::ordered::{Reserver, Taker, ordered};
+use super::tally::{Received, Tally};
 use crate::error::Result;
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
 use crate::volume::Target;
-use crate::wire::{End, FrameHeader, FrameKind, Prelude, RootDigest, SegmentKind, Segments, WireError};
+use crate::wire::{End, FrameHeader, FrameKind, Prelude, SegmentKind, Segments, WireError};
 
 /// Writes under way at once, on a target that takes them in any order.
 const WRITERS: usize = 4;
@@ -29,15 +30,6 @@ pub struct Receiving {
     pub figures: Arc<Figures>,
     /// What ends the run early.
     pub stop: Stop,
-}
-
-/// What was received and is on stable storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// The stream's totals, all of them checked.
-    pub end: End,
-    /// Bytes of the volume.
-    pub size: u64,
 }
 
 /// Receives what follows the prelude on `link` into `target`, and finishes the target when all of it is verified.
@@ -58,7 +50,7 @@ pub fn recv(link: impl Read + Send + 'static, target: Arc<dyn Target>, receiving
     });
     let reader = LinkReader {
         link: Counted { link, figures: figures.clone() },
-        root: RootDigest::new(prelude.digest),
+        tally: Tally::new(&prelude),
         prelude,
         stream,
         pool: Pool::new(workshop.buffers, workshop.part_size, Some(figures.clone())),
@@ -66,9 +58,6 @@ pub fn recv(link: impl Read + Send + 'static, target: Arc<dyn Target>, receiving
         decoding,
         figures: figures.clone(),
         stop: stop.clone(),
-        totals: End::default(),
-        position: 0,
-        turn: 0,
     };
     let writers = if target.in_order() { 1 } else { WRITERS.min(workshop.buffers) };
     figures.threads(Stage::Cpu, workshop.workers);
@@ -116,10 +105,7 @@ struct LinkReader<R> {
     decoding: Arc<Decoding>,
     figures: Arc<Figures>,
     stop: Stop,
-    root: RootDigest,
-    totals: End,
-    position: u64,
-    turn: u64,
+    tally: Tally,
 }
 
 impl<R: Read> LinkReader<R> {
@@ -128,34 +114,33 @@ impl<R: Read> LinkReader<R> {
         loop {
             match self.frame(&mut to) {
                 Ok(None) => {}
-                Ok(Some(received)) => return Ok(received),
-                Err(Halt::Stopped) => return Err(Stopped),
-                Err(Halt::Wire(error)) => {
-                    self.stop
-                        .fail(error.at(&self.stream, format_args!("at offset {} of the volume", self.position)));
-                    return Err(Stopped);
+                Ok(Some(end)) => {
+                    let position = self.tally.position();
+                    self.figures.set_volume(Some(position));
+                    let (stop, stream) = (self.stop, self.stream);
+                    return self.tally.finish(end).map_err(|error| fail(&stop, &stream, position, error));
                 }
+                Err(Halt::Stopped) => return Err(Stopped),
+                Err(Halt::Wire(error)) => return Err(fail(&self.stop, &self.stream, self.tally.position(), error)),
             }
         }
     }
 
-    /// One frame; what was received when it was the last.
-    fn frame(&mut self, to: &mut Reserver<Incoming>) -> Result<Option<Received>, Halt> {
+    /// One frame; the totals when it was the last.
+    fn frame(&mut self, to: &mut Reserver<Incoming>) -> Result<Option<End>, Halt> {
         let header = FrameHeader::read(&mut self.link, &self.prelude)?;
-        self.check_place(&header)?;
-        let (offset, length) = (header.offset, header.length);
         match header.kind {
-            FrameKind::End => return Ok(Some(self.end(&header)?)),
+            FrameKind::End => return Ok(Some(End::read(&header, &mut self.link)?)),
             FrameKind::Hole => {
-                self.totals.holes += length;
-                self.root.add(self.turn, None);
-                to.reserve(&self.stop)?.fill(Incoming::Hole { offset, length });
+                self.tally.count(&header)?;
+                let incoming = Incoming::Hole { offset: header.offset, length: header.length };
+                to.reserve(&self.stop)?.fill(incoming);
             }
             FrameKind::Part => {
                 let mut payload = self.pool.take(&self.stop)?;
                 let segments = header.read_segments(&mut self.link)?;
                 header.read_payload(&mut self.link, &mut payload)?;
-                self.count(&header, &segments);
+                self.tally.count(&header)?;
                 let place = to.reserve(&self.stop)?;
                 let decoding = self.decoding.clone();
                 self.workers.spawn(move || {
@@ -165,44 +150,13 @@ impl<R: Read> LinkReader<R> {
                 });
             }
         }
-        self.turn += 1;
-        self.position = offset + length;
         Ok(None)
     }
+}
 
-    /// Frames of a single link tile the volume in order: one that is missing, or there twice, is out of place.
-    fn check_place(&self, header: &FrameHeader) -> Result<(), WireError> {
-        if header.offset == self.position {
-            Ok(())
-        } else {
-            Err(WireError::Field { what: "offset of the frame after what came before", value: header.offset })
-        }
-    }
-
-    fn count(&mut self, header: &FrameHeader, segments: &Segments) {
-        self.root.add(self.turn, Some((header.offset, header.length, header.digest)));
-        self.totals.parts += 1;
-        self.totals.data += segments.data();
-        self.totals.holes += segments.length() - segments.data();
-    }
-
-    fn end(&mut self, header: &FrameHeader) -> Result<Received, WireError> {
-        let end = End::read(header, &mut self.link)?;
-        let root = std::mem::replace(&mut self.root, RootDigest::new(self.prelude.digest));
-        self.totals.root = root.finish().unwrap_or_default();
-        let sums = [(end.parts, self.totals.parts), (end.data, self.totals.data), (end.holes, self.totals.holes)];
-        if let Some((announced, _)) = sums.iter().find(|(announced, counted)| announced != counted) {
-            return Err(WireError::Field { what: "total in the end frame", value: *announced });
-        }
-        if self.prelude.volume_size.is_some_and(|size| size != self.position) {
-            return Err(WireError::Field { what: "place of the end frame", value: self.position });
-        }
-        if end.root != self.totals.root {
-            return Err(WireError::Digest);
-        }
-        self.figures.set_volume(Some(self.position));
-        Ok(Received { end, size: self.position })
-    }
+fn fail(stop: &Stop, stream: &str, position: u64, error: WireError) -> Stopped {
+    stop.fail(error.at(stream, format_args!("at offset {position} of the volume")));
+    Stopped
 }
 
 /// Counts bytes and time of a link that is read.

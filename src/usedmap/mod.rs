@@ -1,7 +1,7 @@
 //! The used map: the sorted, disjoint extents of a volume that hold data; all else is a hole and reads as zeros.
 //!
-//! In: a dm-thin device or a saved copy of its pool's metadata (`thin_source`), a file's own map
-//! (`SEEK_DATA`/`SEEK_HOLE`), or nothing known. Out: a [`UsedMap`], read-only from then on and shared by the
+//! In: a dm-thin device ([`from_thin_device`]) or a saved copy of its pool's metadata ([`from_metadata_file`]), a
+//! file's own map ([`from_sparse_file`]), or nothing known ([`UsedMap::everything`]). Out: a [`UsedMap`], read-only from then on and shared by the
 //! threads of a transfer. It is made by the thread that opens the source. Memory is 16 bytes an extent, whatever
 //! the size of the volume; [`UsedMap::cells`] walks it along the transfer's grid without allocating. A map that
 //! cannot be read whole is an error, never a shorter map: a missing extent would be lost data.
@@ -9,9 +9,13 @@
 mod algebra;
 mod builder;
 mod cells;
+mod sparse;
+mod thin_source;
 
 pub use builder::MapBuilder;
 pub use cells::{Cell, Cells, DataCell};
+pub use sparse::from_sparse_file;
+pub use thin_source::{ThinMap, from_metadata_file, from_thin_device};
 
 /// Offset and length in bytes on a volume. Never empty where it stands in a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

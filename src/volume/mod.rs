@@ -11,6 +11,8 @@ mod file_source;
 mod file_target;
 mod guards;
 pub mod identity;
+mod null_target;
+mod open;
 
 mod resident;
 mod stream;
@@ -19,6 +21,8 @@ pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
+pub use null_target::NullTarget;
+pub use open::{MapChoice, OpenSource, Origin, SourceOptions, What, open_source, open_target};
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::Result;
