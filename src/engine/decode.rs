@@ -1,6 +1,5 @@
 //! What a worker does to a part that was received: check, decompress, compare the digest.
 
-use std::mem;
 use std::sync::Arc;
 
 use super::memory::{Buffer, Pool};
@@ -63,7 +62,7 @@ impl Decoding {
                 let mut scratch = self.scratch.take(&self.stop)?;
                 with_decoder(|decoder| decoder.decode(&buffer[..wire], &mut scratch[..raw]))
                     .map_err(WireError::Io)??;
-                mem::swap(&mut buffer, &mut scratch);
+                buffer.swap_contents(&mut scratch);
             }
         }
         if self.digest.of(&[segments.as_bytes(), &buffer[..raw]]) != header.digest {

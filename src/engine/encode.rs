@@ -1,7 +1,6 @@
 //! What a worker does to a part that was read: find zeros, digest, compress.
 
 use std::io;
-use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -79,7 +78,7 @@ impl Encoding {
         if let Some(level) = self.level.get() {
             let mut scratch = self.scratch.take(&self.stop)?;
             if let Some(shorter) = self.compress(level, &buffer[..length], &mut scratch)? {
-                mem::swap(&mut buffer, &mut scratch);
+                buffer.swap_contents(&mut scratch);
                 (codec, payload) = (Codec::Zstd, shorter);
             }
         }

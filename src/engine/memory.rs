@@ -128,6 +128,14 @@ pub(super) struct Buffer {
     pool: Arc<Shared>,
 }
 
+impl Buffer {
+    /// Exchanges the contents with another buffer's. Each stays its own pool's: what one pool lends must come back
+    /// to it, however long the contents travel on.
+    pub(super) fn swap_contents(&mut self, other: &mut Buffer) {
+        std::mem::swap(&mut self.memory, &mut other.memory);
+    }
+}
+
 impl Deref for Buffer {
     type Target = [u8];
 
@@ -175,6 +183,18 @@ mod tests {
     fn too_little_memory_says_how_much_would_do() {
         let error = Workshop::plan(MIB, None, PartSize::default()).expect_err("1 MiB is too little");
         assert!(error.to_string().contains("-m 13M"), "{error}");
+    }
+
+    #[test]
+    fn swapping_contents_does_not_swap_owners() {
+        let stop = Stop::new();
+        let (flight, scratch) = (Pool::new(1, PartSize::default(), None), Pool::new(1, PartSize::default(), None));
+        let (mut payload, mut out) = (flight.take(&stop).expect("one"), scratch.take(&stop).expect("one"));
+        out[0] = 7;
+        payload.swap_contents(&mut out);
+        drop(out);
+        assert_eq!(payload[0], 7);
+        assert_eq!((flight.shared.permits.1.len(), scratch.shared.permits.1.len()), (0, 1));
     }
 
     #[test]

@@ -1,17 +1,11 @@
-//! Running `dmsetup`, the tool that speaks to the kernel's device-mapper.
-//!
-//! In: arguments. Out: what it prints, or an error with what it complained about. The caller's thread waits for it.
-//! It runs in a process group of its own, so that Ctrl-C at the terminal, which goes to the whole foreground group,
-//! cannot end it between asking the kernel for something and saying so.
+//! `dmsetup`, the tool that speaks to the kernel's device-mapper, and the numbers by which it names devices.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::str::FromStr;
 
-use crate::error::{Error, Result, Status};
+use crate::command;
+use crate::error::Result;
 
 /// The program, by name in `PATH` or by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,25 +28,7 @@ impl Dmsetup {
 
     /// Runs it with these arguments; what it prints, without the last line's end.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(&self.program)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .process_group(0)
-            .output()
-            .map_err(|why| self.did_not_start(&why))?;
-        if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            let complaint = complaint.trim().lines().collect::<Vec<_>>().join("; ");
-            let why = if complaint.is_empty() { output.status.to_string() } else { complaint };
-            return Err(Error::new(Status::Io, format!("dmsetup {} failed", arguments.join(" ")), "", why));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_string())
-    }
-
-    fn did_not_start(&self, why: &io::Error) -> Error {
-        let error = Error::io("cannot run", self.program.display(), why);
-        if why.kind() == io::ErrorKind::NotFound { error.way_out("apt install dmsetup") } else { error }
+        command::run(&self.program, "dmsetup", arguments)
     }
 }
 
@@ -108,18 +84,5 @@ mod tests {
             assert!(text.parse::<DeviceNumber>().is_err(), "{text}");
         }
         assert_eq!(DeviceNumber::from_rdev(nix::sys::stat::makedev(254, 3)), number);
-    }
-
-    #[test]
-    fn what_the_program_complains_about_is_in_the_error() {
-        let dir = tempfile::tempdir().expect("scratch directory");
-        let missing = Dmsetup::at(dir.path().join("dmsetup")).run(&["table"]).expect_err("not there");
-        assert!(missing.to_string().ends_with("No such file or directory\n  apt install dmsetup"), "{missing}");
-
-        let failing = Dmsetup::at("ls").run(&["/nowhere"]).expect_err("no such directory");
-        assert!(failing.to_string().starts_with("dmsetup /nowhere failed: "), "{failing}");
-        assert!(failing.to_string().contains("No such file"), "{failing}");
-
-        assert_eq!(Dmsetup::at("echo").run(&["a", "b"]).expect("prints"), "a b");
     }
 }

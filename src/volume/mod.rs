@@ -11,6 +11,7 @@ mod file_source;
 mod file_target;
 mod guards;
 pub mod identity;
+pub mod lvm;
 mod null_target;
 mod open;
 

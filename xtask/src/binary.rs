@@ -17,10 +17,20 @@ pub fn target() -> PathBuf {
 
 /// Builds lvpipe as it is shipped, and says where it is.
 pub fn release() -> Result<PathBuf> {
+    build(&["--release"], "release")
+}
+
+/// Builds lvpipe with its own checks in, for finding faults, and says where it is.
+pub fn debug() -> Result<PathBuf> {
+    build(&[], "debug")
+}
+
+fn build(options: &[&str], directory: &str) -> Result<PathBuf> {
     let status = Command::new("cargo")
-        .args(["build", "--release", "--locked", "--package", "lvpipe", "--bin", "lvpipe"])
+        .args(["build", "--locked", "--package", "lvpipe", "--bin", "lvpipe"])
+        .args(options)
         .current_dir(repository())
         .status()?;
     ensure!(status.success(), "cargo build: {status}");
-    Ok(target().join("release/lvpipe"))
+    Ok(target().join(directory).join("lvpipe"))
 }

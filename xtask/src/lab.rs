@@ -11,12 +11,13 @@ mod session;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::binary;
 use console::Verdict;
 use machine::Parts;
 use scenario::Scenario;
@@ -40,14 +41,13 @@ pub struct Args {
 
 /// Runs the lab; an error when a scenario failed.
 pub fn run(args: &Args) -> Result<()> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is in the repository")?;
-    let lab = repository.join("tests/lab");
+    let lab = binary::repository().join("tests/lab");
     let planned = scenario::select(&lab.join("scenarios"), &args.scenarios)?;
     for tool in contents::TOOLS {
         image::locate(tool)?;
     }
-    let lvpipe = build_lvpipe(repository, args.release)?;
-    let directory = lvpipe.parent().and_then(Path::parent).context("it is in target/PROFILE/")?.join("lab");
+    let lvpipe = if args.release { binary::release()? } else { binary::debug()? };
+    let directory = binary::target().join("lab");
     fs::create_dir_all(&directory)?;
     let _alone = lock(&directory)?;
     let kernel = kernel::provide(&directory.join("kernel"))?;
@@ -90,23 +90,6 @@ fn lock(directory: &Path) -> Result<File> {
         file.lock()?;
     }
     Ok(file)
-}
-
-/// Builds the binary and says where it is.
-fn build_lvpipe(repository: &Path, release: bool) -> Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--package", "lvpipe", "--bin", "lvpipe", "--message-format=json-render-diagnostics"]);
-    if release {
-        cargo.arg("--release");
-    }
-    let built = cargo.current_dir(repository).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-    ensure!(built.status.success(), "lvpipe does not build");
-    let messages = String::from_utf8(built.stdout)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo does not say where it put lvpipe")
 }
 
 /// Runs a command to its end; what it printed, or an error with what it complained about.
