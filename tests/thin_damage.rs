@@ -1,5 +1,7 @@
-//! Damaged metadata: an error that names the block, or, where the block is not of the device that is read, exactly
-//! its map. Never a panic, never another map.
+//! Metadata that thin_restore does not write: trees shared and scattered as the kernel leaves them, and damage.
+//!
+//! Damage ends in an error that names the block, or, where the block is not of the device that is read, in exactly
+//! its map. Never in a panic, never in another map.
 
 mod generated_pool;
 mod thin_dump;
@@ -241,6 +243,26 @@ fn a_loop_far_down_is_an_error() {
         patient.put_sealed(number, node, NODE_XOR);
     }
     assert!(patient.read().expect_err("endless").to_string().contains("levels down"));
+}
+
+#[test]
+fn leaves_scattered_all_over_are_the_same_map() {
+    // As after months of snapshots: the leaves in falling order, with gaps.
+    let patient = Patient::new();
+    let root = patient.device_root(0);
+    let mut node = patient.block(root);
+    let (values, children) = (values_at(&node), u32_at(&node, 16));
+    for entry in 0..children {
+        let old = u64_at(&node, values + entry * 8);
+        let new = patient.blocks + 3 * (children - entry);
+        let mut leaf = patient.block(old);
+        set_u64(&mut leaf, 8, new);
+        patient.put_sealed(new, leaf, NODE_XOR);
+        patient.put(old, &[0xff; BLOCK]);
+        set_u64(&mut node, values + entry * 8, new);
+    }
+    patient.put_sealed(root, node, NODE_XOR);
+    assert_eq!(patient.read().expect("whole"), patient.whole);
 }
 
 #[test]

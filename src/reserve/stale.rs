@@ -91,9 +91,10 @@ fn read(path: &Path) -> io::Result<Vec<StaleRecord>> {
         Err(TryLockError::WouldBlock) => return Ok(Vec::new()),
         Err(TryLockError::Error(why)) => return Err(why),
     }
-    let mut text = String::new();
-    (&file).take(MOST_BYTES).read_to_string(&mut text)?;
-    let left = still_held(&text);
+    let mut text = Vec::new();
+    (&file).take(MOST_BYTES).read_to_end(&mut text)?;
+    // What is no text does not parse either, and must not keep lvpipe from running.
+    let left = still_held(&String::from_utf8_lossy(&text));
     if left.is_empty() {
         std::fs::remove_file(path)?;
         return Ok(Vec::new());
@@ -132,6 +133,7 @@ mod tests {
             "\n",
             r#"{"id":1,"pid":7}"#,
             "\n",
+            "\u{fffd}\u{0}\n",
             r#"{"id":2,"pid":7,"held":{"kind":"activ"#,
         );
         let snapshot = Held::MetadataSnapshot { pool: "vg-pool-tpool".into(), held_root: Some(35) };

@@ -3,7 +3,7 @@
 //! In: block numbers, many at a time. Out: their content, checksums and places checked. A device is read with
 //! O_DIRECT: the kernel writes metadata past the page cache, so what the cache holds of an active pool can be old,
 //! and old blocks have valid checksums. Blocks asked for together are sorted, neighbours are read in one call, and
-//! up to [`READERS`] threads share the rest, which live as long as the call: a tree's leaves can be scattered all
+//! a few threads share the rest, which live as long as the call: a tree's leaves can be scattered all
 //! over the device, and one read at a time would wait for each. No memory but the caller's buffer.
 
 use std::fs::{File, OpenOptions};

@@ -89,9 +89,8 @@ impl<'a> Node<'a> {
     }
 
     fn check_keys(&self, promised: &RangeInclusive<u64>) -> Checked<()> {
-        let rising = self.keys().zip(self.keys().skip(1)).all(|(key, next)| key < next);
-        let mut ends = self.keys().take(1).chain(self.keys().last());
-        if !rising {
+        let mut ends = self.keys().take(1).chain(self.keys().next_back());
+        if !self.keys().is_sorted_by(|key, next| key < next) {
             Err(ThinError::damaged(self.number, "its keys are out of order"))
         } else if let Some(stray) = ends.find(|key| !promised.contains(key)) {
             let (low, high) = (promised.start(), promised.end());
@@ -113,9 +112,9 @@ impl<'a> Node<'a> {
     }
 
     /// The keys, strictly rising.
-    pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
-        let block = self.block;
-        (0..self.entries).map(move |entry| block.u64_at(HEADER + entry * 8))
+    pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = u64> + DoubleEndedIterator + use<'a> {
+        let (keys, _) = self.block.0[HEADER..HEADER + self.entries * 8].as_chunks();
+        keys.iter().map(|key| u64::from_le_bytes(*key))
     }
 
     /// Where `key` is: the entry with the greatest key that is not above it.

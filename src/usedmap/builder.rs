@@ -7,8 +7,8 @@
 use super::{Extent, MapSource, UsedMap};
 use crate::error::{Error, Result, Status};
 
-/// The least number of extents to make room for at once.
-const LEAST_GROWTH: usize = 4096;
+/// The least number of extents to make room for at once: 1 MiB.
+const LEAST_GROWTH: usize = 1 << 16;
 
 /// A map under construction. Runs that touch or overlap become one extent.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod figures;
 mod material;
 mod race;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,7 +111,9 @@ impl Bench<'_> {
 
     fn against_thin_dump(&self) -> Result<Vec<Outcome>> {
         let metadata = self.material.metadata();
-        let map = Pipeline::new(&[&self.lvpipe, &"map", &"--thin-metadata", &metadata, &"--thin-id", &"1"]);
+        let volume = self.material.thin_volume();
+        let map =
+            Pipeline::new(&[&self.lvpipe, &"map", &"--thin-metadata", &metadata, &"--thin-id", &"1", &volume]);
         let contenders = [
             Contender::new("lvpipe map", map, &[]),
             Contender::new("thin_dump", Pipeline::new(&[&"thin_dump", &metadata]), &[]),
@@ -126,7 +129,12 @@ impl Bench<'_> {
         material::make_hole(&empty)?;
         let map = Contender::new("map, empty", Pipeline::new(&[&self.lvpipe, &"map", &empty]), &[]);
         let send = Contender::new("send | recv, empty", self.copy(&empty, &copy, &[]), &[&copy]);
-        let outcomes = race(&[map, send], self.runs, &|| Ok(()), &|| Ok(()))?;
+        let check = || {
+            let meta = std::fs::metadata(&copy)?;
+            ensure!((meta.size(), meta.blocks()) == (1 << 50, 0), "the copy of 1 PiB of hole is another: {meta:?}");
+            Ok(())
+        };
+        let outcomes = race(&[map, send], self.runs, &|| Ok(()), &check)?;
         Ok(["`map` of an empty 1 PiB file", "`send \\| recv` of it"].into_iter().zip(outcomes).collect())
     }
 

@@ -20,11 +20,10 @@ pub fn make(image: &Path, size: u64, content: u64) -> Result<u64> {
     let partial = image.with_extension("partial");
     // mke2fs is in /usr/sbin, which is not in every user's PATH.
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let _ = fs::remove_file(&partial);
+    fs::File::create(&partial)?.set_len(size)?;
     let status = Command::new("mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-L", "lvpipe", "-d"])
         .args([stage.path(), &partial])
-        .arg(format!("{}k", size >> 10))
         .env("PATH", path)
         .stdin(Stdio::null())
         .status()

@@ -1,7 +1,7 @@
 //! `cargo xtask generate`: manual pages and completions, from the one definition of the options.
 //!
 //! What a page says about its command comes from the command itself: options and their help from clap, sections such
-//! as EXAMPLES from its `after_long_help`, which `--help` prints as well (see [`page`]). What is the same on several
+//! as EXAMPLES from the text behind its options, which `--help` prints as well (see [`page`]). What is the same on several
 //! pages, such as EXIT STATUS, comes from [`sections`]. A test regenerates all files and compares, so that what is
 //! checked in is never stale.
 
@@ -52,14 +52,15 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// All generated files: their paths in the repository and what is in them.
-fn files(mut command: Command) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+fn files(command: Command) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
+    let mut completed = command.clone();
     for (file, shell) in [("lvpipe.bash", Shell::Bash), ("_lvpipe", Shell::Zsh), ("lvpipe.fish", Shell::Fish)] {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command, "lvpipe", &mut script);
+        clap_complete::generate(shell, &mut completed, "lvpipe", &mut script);
         files.insert(Path::new("completions").join(file), script);
     }
-    // A page for `help` would say nothing.
+    // A page for `help` would say nothing. (The generator above has built its copy, with that subcommand in it.)
     let mut command = command.disable_help_subcommand(true);
     command.build();
     for page in page::all(&command)? {

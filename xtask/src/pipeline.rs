@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -85,8 +86,8 @@ impl Pipeline {
         let mut failed = Vec::new();
         for (name, child) in children {
             let (status, peak) = wait(child)?;
-            if status != 0 {
-                failed.push(format!("{name} (wait status {status:#x})"));
+            if !status.success() {
+                failed.push(format!("{name} ({status})"));
             }
             peaks.push(peak);
         }
@@ -97,8 +98,8 @@ impl Pipeline {
     }
 }
 
-/// Waits for a child, and says its wait status and its peak memory in bytes.
-fn wait(child: Child) -> Result<(i32, u64)> {
+/// Waits for a child, and says how it ended and its peak memory in bytes.
+fn wait(child: Child) -> Result<(ExitStatus, u64)> {
     let pid = libc::pid_t::try_from(child.id()).context("a process id")?;
     let mut status = 0;
     // SAFETY: rusage is plain integers, for which all bits zero is a value.
@@ -116,7 +117,7 @@ fn wait(child: Child) -> Result<(i32, u64)> {
         }
     }
     // Kilobytes on Linux.
-    Ok((status, u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024))
+    Ok((ExitStatus::from_raw(status), u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024))
 }
 
 #[cfg(test)]
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn a_command_that_fails_is_named() {
         let error = Pipeline::new(&[&"false"]).pipe(&[&"cat"]).run().expect_err("false fails");
-        assert!(error.to_string().contains("false"), "{error}");
+        assert_eq!(error.to_string(), "failed: false (exit status: 1)");
         assert!(Pipeline::new(&[&"/nonexistent"]).run().is_err());
     }
 }

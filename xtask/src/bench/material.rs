@@ -13,11 +13,15 @@ use tempfile::TempDir;
 
 use crate::{binary, ext4_image};
 
+/// The pool's chunk size in bytes.
+const CHUNK: u64 = 64 << 10;
+
 /// The files, and how large they are.
 pub struct Material {
     directory: PathBuf,
     image: PathBuf,
     metadata: PathBuf,
+    thin_volume: PathBuf,
     size: u64,
     mappings: u64,
 }
@@ -46,7 +50,9 @@ impl Material {
             eprintln!("making {}", metadata.display());
             make_metadata(&metadata, mappings)?;
         }
-        Ok(Material { directory, image, metadata, size, mappings })
+        let thin_volume = directory.join("thin-volume");
+        File::create(&thin_volume)?.set_len(mappings * 2 * CHUNK)?;
+        Ok(Material { directory, image, metadata, thin_volume, size, mappings })
     }
 
     /// Where outputs go, on the same disk.
@@ -62,6 +68,11 @@ impl Material {
     /// Metadata of a pool with one thin device, 1.
     pub fn metadata(&self) -> &Path {
         &self.metadata
+    }
+
+    /// What stands for that device: a hole of its size, as only its map is looked at.
+    pub fn thin_volume(&self) -> &Path {
+        &self.thin_volume
     }
 
     /// How many mappings that device has, no two of them adjacent.
@@ -123,9 +134,10 @@ fn make_metadata(path: &Path, mappings: u64) -> Result<()> {
 
 fn write_xml(path: &Path, mappings: u64) -> Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
+    let sectors = CHUNK / 512;
     writeln!(
         out,
-        r#"<superblock uuid="" time="0" transaction="1" version="2" data_block_size="128" nr_data_blocks="{mappings}">"#
+        r#"<superblock uuid="" time="0" transaction="1" version="2" data_block_size="{sectors}" nr_data_blocks="{mappings}">"#
     )?;
     writeln!(
         out,

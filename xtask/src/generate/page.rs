@@ -1,6 +1,6 @@
 //! One manual page from one command.
 //!
-//! A command's `after_long_help` is split into sections. A line that begins in the first column and ends with a
+//! A command's `after_long_help`, or else its `after_help`, is split into sections. A line that begins in the first column and ends with a
 //! colon is a heading: `Examples:` becomes the section EXAMPLES. Indented lines are set as they are; others are
 //! paragraphs, parted by empty lines.
 
@@ -50,7 +50,8 @@ fn page(name: &str, command: &Command, source: &str, related: Vec<String>) -> Re
     if command.get_subcommands().any(|subcommand| !subcommand.is_hide_set()) {
         man.render_subcommands_section(&mut out)?;
     }
-    let own = command.get_after_long_help().map(|help| help.to_string()).unwrap_or_default();
+    let own = command.get_after_long_help().or(command.get_after_help());
+    let own = own.map(|help| help.to_string()).unwrap_or_default();
     let mut roff = Roff::new();
     for (title, items) in split(&own).into_iter().chain(sections::shared(command)) {
         set(&mut roff, &title, &items);
