@@ -9,6 +9,7 @@ use clap::Args;
 use super::recv::{read_prelude, verified_by};
 use super::shared::{Messages, Resources};
 use crate::byte_size::ByteSize;
+use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
 use crate::engine::walk::walk;
 use crate::error::{Error, Result};
@@ -99,7 +100,7 @@ impl Inspect {
         figures.set_volume(prelude.volume_size);
         figures.set_used(prelude.used);
         let receiving = Receiving {
-            workshop: self.resources.workshop(prelude.part_size)?,
+            workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
             prelude: prelude.clone(),
             stream: name.into(),
             figures: figures.clone(),

@@ -5,6 +5,7 @@ use std::io::Read;
 use clap::Args;
 
 use super::shared::{Messages, Resources};
+use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
 use crate::error::{Error, Result};
 use crate::link::pipe;
@@ -44,7 +45,7 @@ impl Recv {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let mut link = pipe::stdin()?;
         let prelude = read_prelude(&mut link, "stdin")?;
-        let workshop = self.resources.workshop(prelude.part_size)?;
+        let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
         let expected =
             Expected { source: prelude.lineage.identity.as_deref(), size: prelude.volume_size, used: prelude.used };
         let OpenTarget { held, target, notices } = match (&self.create, &self.target) {

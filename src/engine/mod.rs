@@ -30,6 +30,6 @@ pub mod walk;
 mod zeros;
 
 pub use adapt::Compress;
-pub use memory::Workshop;
+pub use memory::{Work, Workshop};
 pub use rate::Rate;
 pub use tally::Received;

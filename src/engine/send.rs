@@ -60,10 +60,11 @@ pub struct Sending {
 /// The first failure of any stage, or what the run's [`Stop`] was set to.
 pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, sending: Sending) -> Result<End> {
     let Sending { prelude, workshop, compress, rate, figures, stop } = sending;
-    let begin = match compress {
-        Compress::Auto => Adapt::new(figures.snapshot()).level(),
-        Compress::None => None,
-        Compress::Zstd(level) => Some(level),
+    let adapt = (compress == Compress::Auto).then(|| Adapt::new(figures.snapshot(), workshop.highest_level));
+    let begin = match (&adapt, compress) {
+        (Some(adapt), _) => adapt.level(),
+        (None, Compress::Zstd(level)) => Some(level),
+        (None, Compress::None | Compress::Auto) => None,
     };
     let encoding = Arc::new(Encoding {
         compress,
@@ -89,7 +90,7 @@ pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, se
         link,
         name: link_name.into(),
         rate,
-        adapt: (compress == Compress::Auto).then(|| Adapt::new(figures.snapshot())),
+        adapt,
         encoding,
         figures,
         stop: stop.clone(),
