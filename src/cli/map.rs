@@ -1,13 +1,15 @@
 //! `lvpipe map`: what a volume holds.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 
 use clap::Args;
 
 use super::shared::SourceArgs;
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
-use crate::stop::Stop;
+use crate::stop::{Interruptible, Stop};
 use crate::usedmap::{MapSource, UsedMap};
 use crate::volume::{What, open_source};
 
@@ -44,7 +46,10 @@ impl Map {
         };
         drop(source);
         opened.held.release()?;
-        let mut out = BufWriter::new(io::stdout().lock());
+        // A pager may let us wait for as long as it likes.
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = File::from(stdout.map_err(|e| Error::io("cannot print", "stdout", &e))?);
+        let mut out = BufWriter::new(Interruptible::new(&stdout, stop));
         let printed = if self.json {
             print_json(&mut out, &self.source, &map)
         } else if self.extents {
