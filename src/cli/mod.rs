@@ -60,8 +60,9 @@ pub fn run() -> Result<()> {
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
     };
-    // Where a signal ended the run, what failed because of it is not what the user wants to read.
-    stop.check().and(done)
+    // Where a signal ended the run, what failed because of it is not what the user wants to read. One that came
+    // when all was done changes nothing.
+    done.or_else(|error| stop.check().and(Err(error)))
 }
 
 /// Help and version are no failure. What is one begins as all messages do, with the program's name.
