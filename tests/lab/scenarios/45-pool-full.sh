@@ -1,8 +1,10 @@
 # A pool that runs full ends a transfer with an error, whether the pool then fails writes or keeps them waiting.
 # seconds: 240
 pool a /dev/vda 128m 64k
-pool fails /dev/vdb 16m 64k --errorwhenfull y
-pool waits /dev/vdc 16m 64k --errorwhenfull n
+pool fails /dev/vdb 16m 64k
+pool waits /dev/vdc 16m 64k
+lvchange -qq --errorwhenfull y fails/pool
+lvchange -qq --errorwhenfull n waits/pool
 echo 4 >/sys/module/dm_thin_pool/parameters/no_space_timeout
 thin a/vm 32m
 fill a/vm
