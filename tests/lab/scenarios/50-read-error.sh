@@ -25,7 +25,7 @@ transfer /dev/mapper/source copy.img
 equal 'exit statuses' "$ended" '1 3'
 says send.err 'cannot read source: /dev/mapper/source'
 says send.err "at offset $bad:"
-says send.err 'Input/output error'
+says send.err 'I/O error'
 [ ! -e copy.img ] || fail 'the target has appeared under its name'
 dmsetup remove source
 
