@@ -82,7 +82,7 @@ impl Error {
     /// The run was ended by this signal.
     pub fn signal(number: i32) -> Self {
         let name = signal_hook::low_level::signal_name(number).unwrap_or("a signal");
-        Error::new(Status::Signal(number), "ended", name, "nothing is left behind")
+        Error::new(Status::Signal(number), "ended", name, "")
     }
 
     /// Adds the way out, printed on a second line.

@@ -9,6 +9,7 @@ use clap::Args;
 use super::recv::{read_prelude, verified_by};
 use super::shared::{Messages, Resources};
 use crate::byte_size::ByteSize;
+use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
 use crate::engine::walk::walk;
 use crate::error::{Error, Result};
@@ -71,11 +72,11 @@ struct Report {
 
 impl Inspect {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let (mut stream, name) = match self.stream.as_str() {
+        let (stream, name) = match self.stream.as_str() {
             "-" => (stdin_stream()?, "stdin"),
             path => (File::open(path).map_err(|e| Error::io("cannot open stream", path, &e))?, path),
         };
-        let prelude = read_prelude(&mut stream, name)?;
+        let prelude = read_prelude(&stream, name, stop)?;
         let report = if self.verify {
             self.verify(stream, name, prelude, stop)?
         } else {
@@ -99,7 +100,7 @@ impl Inspect {
         figures.set_volume(prelude.volume_size);
         figures.set_used(prelude.used);
         let receiving = Receiving {
-            workshop: self.resources.workshop(prelude.part_size)?,
+            workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
             prelude: prelude.clone(),
             stream: name.into(),
             figures: figures.clone(),

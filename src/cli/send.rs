@@ -57,7 +57,7 @@ pub struct Send {
 
 impl Send {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let workshop = self.resources.workshop(self.part_size)?;
+        let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
         let link = pipe::stdout()?;
         let OpenSource { held, what, origin, notices } =
             open_source(&self.source, &self.source_args.options(), stop)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::byte_size::Memory;
-use crate::engine::Workshop;
+use crate::engine::{Work, Workshop};
 use crate::error::Result;
 use crate::progress::{ProgressKind, Reporter};
 use crate::volume::{MapChoice, SourceOptions};
@@ -26,8 +26,8 @@ pub struct Resources {
 
 impl Resources {
     /// Divides the memory among workers and buffers.
-    pub fn workshop(&self, part_size: PartSize) -> Result<Workshop> {
-        Workshop::plan(self.memory.bytes(), self.threads.map(usize::from), part_size)
+    pub fn workshop(&self, part_size: PartSize, work: Work) -> Result<Workshop> {
+        Workshop::plan(self.memory.bytes(), self.threads.map(usize::from), part_size, work)
     }
 }
 

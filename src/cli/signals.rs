@@ -1,8 +1,9 @@
 //! Signals that end a run in good order: what is held outside the process is let go of on the way out.
 
+use std::sync::Arc;
 use std::thread;
 
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR2, SIGVTALRM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM};
 use signal_hook::consts::{SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -22,6 +23,8 @@ const ENDING: [i32; 12] =
 /// When no thread can be started.
 pub fn watch(stop: &Stop) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("cannot watch for signals", "SIGINT and others", &e);
+    // It asks for the state; before there is one to print it must not end the run, which is its default.
+    signal_hook::flag::register(SIGUSR1, Arc::default()).map_err(failed)?;
     let mut signals = Signals::new(ENDING.iter().filter(|signal| !is_ignored(**signal))).map_err(failed)?;
     let stop = stop.clone();
     thread::Builder::new()

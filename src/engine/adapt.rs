@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::memory::Work;
 use crate::progress::{Snapshot, Stage};
 use crate::wire::codec::LEVELS;
 
@@ -23,6 +24,17 @@ pub enum Compress {
     None,
     /// zstd at this level.
     Zstd(i32),
+}
+
+impl Compress {
+    /// What it asks of the workers' memory.
+    pub fn work(self) -> Work {
+        match self {
+            Compress::Auto => Work::CompressAdaptively,
+            Compress::None => Work::Compress(*LEVELS.start()),
+            Compress::Zstd(level) => Work::Compress(level),
+        }
+    }
 }
 
 impl FromStr for Compress {
@@ -92,6 +104,8 @@ const LONGEST_REST: u32 = 64;
 /// Decides the level from epoch to epoch.
 pub(super) struct Adapt {
     step: usize,
+    /// The last step whose state fits the memory.
+    highest: usize,
     since: Snapshot,
     /// The step before the last move and the rate it had, while the move is on trial.
     trial: Option<(usize, f64)>,
@@ -101,9 +115,11 @@ pub(super) struct Adapt {
 }
 
 impl Adapt {
-    /// Begins now.
-    pub(super) fn new(now: Snapshot) -> Self {
-        Adapt { step: BEGIN, since: now, trial: None, rest: 0, penalty: 2 }
+    /// Begins now; never goes above `highest_level`.
+    pub(super) fn new(now: Snapshot, highest_level: i32) -> Self {
+        let highest = LADDER.iter().rposition(|level| level.is_none_or(|level| level <= highest_level));
+        let highest = highest.unwrap_or(0);
+        Adapt { step: BEGIN.min(highest), highest, since: now, trial: None, rest: 0, penalty: 2 }
     }
 
     /// The level to use.
@@ -132,7 +148,7 @@ impl Adapt {
             self.rest -= 1;
             return;
         }
-        let next = self.step.saturating_add_signed(direction).min(LADDER.len() - 1);
+        let next = self.step.saturating_add_signed(direction).min(self.highest);
         if next != self.step {
             self.trial = Some((self.step, rate));
             self.step = next;
@@ -159,7 +175,7 @@ mod tests {
     fn run(epochs: u32, machine: impl Fn(Option<i32>) -> (f64, Stage)) -> Vec<Option<i32>> {
         let mut now = Figures::new(Role::Send).snapshot();
         now.stages.iter_mut().for_each(|stage| stage.threads = 1);
-        let mut adapt = Adapt::new(now.clone());
+        let mut adapt = Adapt::new(now.clone(), 9);
         let mut levels = Vec::new();
         for _ in 0..epochs {
             let (rate, busy) = machine(adapt.level());

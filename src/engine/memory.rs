@@ -15,11 +15,35 @@ use crate::error::{Error, Result};
 use crate::progress::Figures;
 use crate::stop::{Stop, Stopped};
 use crate::wire::PartSize;
+use crate::wire::codec::LEVELS;
 
-/// What zstd keeps for one thread at level 9 and a part of 1 MiB, measured, rounded up.
-const COMPRESSOR: u64 = 8 << 20;
+/// What zstd keeps for one thread up to a level, in bytes: sizeof of its context after compressing a part of 64 MiB,
+/// rounded up.
+const COMPRESSOR_STATE: [(i32, u64); 8] = [
+    (2, 1 << 20),
+    (3, 3 << 19),
+    (6, 13 << 18),
+    (8, 6 << 20),
+    (9, 11 << 20),
+    (11, 21 << 20),
+    (12, 42 << 20),
+    (19, 84 << 20),
+];
+/// What decompressing needs, likewise.
+const DECOMPRESSOR_STATE: u64 = 256 << 10;
 /// Fewer buffers in flight than this would make the stages wait for each other.
 const LEAST_BUFFERS: u64 = 4;
+
+/// What the workers do, as far as their memory is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Compress at up to this level.
+    Compress(i32),
+    /// Compress at what level the memory allows.
+    CompressAdaptively,
+    /// Decompress.
+    Decompress,
+}
 
 /// How many workers and how many buffers a budget gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,31 +54,48 @@ pub struct Workshop {
     pub buffers: usize,
     /// The part size.
     pub part_size: PartSize,
+    /// The highest level whose state fits for all workers.
+    pub highest_level: i32,
 }
 
 impl Workshop {
-    /// Divides `memory` bytes. With many processors and little memory, some stay without work.
+    /// Divides `memory` bytes: workers get at most half, the rest is for parts in flight. With many processors and
+    /// little memory the highest levels are given up first, then workers.
     ///
     /// # Errors
     /// A usage error, when not even one worker and a few buffers fit.
-    pub fn plan(memory: u64, threads: Option<usize>, part_size: PartSize) -> Result<Self> {
+    pub fn plan(memory: u64, threads: Option<usize>, part_size: PartSize, work: Work) -> Result<Self> {
         let part = part_size.bytes() as u64;
-        let worker = part + COMPRESSOR.max(4 * part);
-        let least = worker + LEAST_BUFFERS * part;
+        let least_state = match work {
+            Work::Compress(level) => state_at(level),
+            Work::CompressAdaptively => COMPRESSOR_STATE[0].1,
+            Work::Decompress => DECOMPRESSOR_STATE,
+        };
+        let least = part + least_state + LEAST_BUFFERS * part;
         if memory < least {
             return Err(Error::usage(
                 "cannot use so little memory",
                 format_args!("-m {}", ByteSize(memory)),
                 format_args!("parts of {part_size} need at least {}", ByteSize(least)),
             )
-            .way_out(format!("-m {}M, or smaller parts with -s", least.div_ceil(1 << 20))));
+            .way_out(format!("-m {}M; a sender can make smaller parts with -s", least.div_ceil(1 << 20))));
         }
         let wanted = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-        // Workers get at most half, so that each has buffers to work on.
-        let affordable = (memory / 2 / worker).max(1) as usize;
+        let for_workers = (memory / 2).min(memory - LEAST_BUFFERS * part);
+        let affordable = (for_workers / (part + least_state)).max(1) as usize;
         let workers = wanted.clamp(1, affordable);
-        let buffers = (memory - workers as u64 * worker) / part;
-        Ok(Workshop { workers, buffers: usize::try_from(buffers).unwrap_or(usize::MAX).min(1 << 16), part_size })
+        let (highest_level, state) = match work {
+            Work::Compress(level) => (level, least_state),
+            Work::Decompress => (*LEVELS.end(), least_state),
+            Work::CompressAdaptively => {
+                let each = (for_workers / workers as u64).saturating_sub(part);
+                let fitting = COMPRESSOR_STATE.into_iter().rev().find(|(_, state)| *state <= each);
+                fitting.unwrap_or(COMPRESSOR_STATE[0])
+            }
+        };
+        let buffers = (memory - workers as u64 * (part + state)) / part;
+        let buffers = usize::try_from(buffers).unwrap_or(usize::MAX).min(1 << 16);
+        Ok(Workshop { workers, buffers, part_size, highest_level })
     }
 
     /// The workers. A panic in one of them ends the run.
@@ -67,6 +108,12 @@ impl Workshop {
             .build()
             .map_err(|e| Error::io("cannot start workers", self.workers, &std::io::Error::other(e)))
     }
+}
+
+/// The compressor's state at a level.
+fn state_at(level: i32) -> u64 {
+    let row = COMPRESSOR_STATE.into_iter().find(|(highest, _)| level <= *highest);
+    row.unwrap_or(COMPRESSOR_STATE[COMPRESSOR_STATE.len() - 1]).1
 }
 
 /// Buffers of one size, a bounded number of them.
@@ -168,21 +215,50 @@ mod tests {
 
     #[test]
     fn a_budget_is_never_overspent() {
-        for memory in [14, 32, 256, 1024, 100_000] {
+        for memory in [6, 14, 32, 256, 1024, 100_000] {
             for part in [64 << 10, MIB, 8 * MIB, 64 * MIB] {
-                let part_size = PartSize::new(part).expect("a power of two");
-                let Ok(plan) = Workshop::plan(memory * MIB, Some(64), part_size) else { continue };
-                let spent = plan.workers as u64 * (part + COMPRESSOR) + plan.buffers as u64 * part;
-                assert!(spent <= memory * MIB, "{memory} MiB, parts of {part}: {plan:?}");
-                assert!(plan.workers >= 1 && plan.buffers as u64 >= LEAST_BUFFERS);
+                for work in [Work::CompressAdaptively, Work::Compress(19), Work::Compress(-5), Work::Decompress] {
+                    let part_size = PartSize::new(part).expect("a power of two");
+                    let Ok(plan) = Workshop::plan(memory * MIB, Some(64), part_size, work) else { continue };
+                    let state = match work {
+                        Work::Decompress => DECOMPRESSOR_STATE,
+                        _ => state_at(plan.highest_level),
+                    };
+                    let spent = plan.workers as u64 * (part + state) + plan.buffers as u64 * part;
+                    assert!(spent <= memory * MIB, "{memory} MiB, parts of {part}, {work:?}: {plan:?}");
+                    assert!(plan.workers >= 1 && plan.buffers as u64 >= LEAST_BUFFERS);
+                }
             }
         }
     }
 
     #[test]
+    fn many_processors_give_up_the_highest_levels_before_they_stand_idle() {
+        let plan = |threads| {
+            Workshop::plan(256 * MIB, Some(threads), PartSize::default(), Work::CompressAdaptively).expect("enough")
+        };
+        assert!(plan(2).highest_level >= 9);
+        assert_eq!((plan(64).workers, plan(64).highest_level), (64, 2));
+    }
+
+    #[test]
     fn too_little_memory_says_how_much_would_do() {
-        let error = Workshop::plan(MIB, None, PartSize::default()).expect_err("1 MiB is too little");
-        assert!(error.to_string().contains("-m 13M"), "{error}");
+        let plan = Workshop::plan(MIB, None, PartSize::default(), Work::CompressAdaptively);
+        let error = plan.expect_err("1 MiB is too little");
+        assert!(error.to_string().contains("-m 6M"), "{error}");
+    }
+
+    /// The table holds for this version of zstd: a newer one that takes more must be seen here.
+    #[test]
+    fn compressors_take_no_more_than_the_table_says() {
+        let raw: Vec<u8> = (0..8u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x3f).collect();
+        let mut out = vec![0; raw.len()];
+        for level in [-7, 1, 2, 3, 6, 8, 9] {
+            let mut zstd = zstd::bulk::Compressor::new(level).expect("memory");
+            zstd.compress_to_buffer(&raw, &mut out[..]).expect("it compresses");
+            let taken = zstd.context_mut().sizeof() as u64;
+            assert!(taken <= state_at(level), "level {level} takes {taken}");
+        }
     }
 
     #[test]
