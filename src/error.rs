@@ -121,7 +121,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The system's own words, without Rust's "(os error N)".
-fn plain_reason(error: &io::Error) -> String {
+pub(crate) fn plain_reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_string(),
         None => error.to_string(),

@@ -1,6 +1,9 @@
 # What the scenarios have in common: claims, pools and volumes, and the truth about them from other tools than lvpipe.
 # Sizes are as LVM takes them; volumes are VG/LV.
 
+# There is no udev: dmsetup makes the nodes under /dev/mapper itself.
+export DM_DISABLE_UDEV=1
+
 # --- claims
 
 fail() {
@@ -140,9 +143,11 @@ populate() {
 	umount /mnt
 }
 
-# digest FILE...: SHA-256 of a volume's or file's whole content, read past the page cache where it can be.
+# digest FILE: SHA-256 of a volume's or file's whole content; a volume's is read past the page cache.
 digest() {
-	dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1
+	direct=
+	[ ! -b "$1" ] || direct=iflag=direct # tmpfs has none
+	dd if="$1" bs=1M $direct status=none | sha256sum | cut -d' ' -f1
 }
 
 # --- the truth

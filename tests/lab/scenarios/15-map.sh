@@ -66,6 +66,6 @@ vgchange -qq --activate n a
 lvchange -qq --yes --activate y a/pool_tmeta
 dd if=/dev/a/pool_tmeta of=saved bs=1M status=none
 lvchange -qq --activate n a/pool_tmeta
-truncate -s 128m image
+truncate -s $((128 << 20)) image
 lvpipe map --extents --thin-metadata saved --thin-id "$id" image >map
 cmp truth map

@@ -9,7 +9,7 @@ exec 9<>/dev/a/vm # in use
 # sending LV: starts to send it, slowly; goes on when the stream has begun.
 sending() {
 	rm -f stream
-	env --default-signal lvpipe send -q -r 300k --compress none "$1" >stream 2>err &
+	env --default-signal lvpipe send -r 300k --compress none "$1" >stream 2>err &
 	run=$!
 	within 20 test -s stream
 }

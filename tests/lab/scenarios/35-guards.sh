@@ -36,7 +36,7 @@ wait %1 || true
 
 step 'a device of another device'
 dmsetup create upper --table "0 8 linear /dev/a/target 0"
-refused a/target 'in use by upper'
+refused a/target 'in use by /dev/mapper/upper'
 dmsetup remove upper
 
 step 'read-only'

@@ -42,9 +42,15 @@ exits 3 lvpipe recv --create b/pool:new <short.lvp
 ! made || fail 'it is still there'
 
 step 'a stream that is damaged'
-perl -e 'open(my $f, "+<:raw", "short.lvp") or die; seek($f, 1500000, 0); read($f, my $b, 1); seek($f, 1500000, 0);
-	print $f chr(ord($b) ^ 4)'
-exits 3 lvpipe recv --create b/pool:new <short.lvp
+cp vm.lvp damaged.lvp
+perl -e '
+	open(my $stream, "+<:raw", "damaged.lvp") or die $!;
+	seek($stream, 1500000, 0);
+	read($stream, my $byte, 1);
+	seek($stream, 1500000, 0);
+	print $stream chr(ord($byte) ^ 4);'
+exits 3 lvpipe recv --create b/pool:new <damaged.lvp
+says err 'damaged'
 ! made || fail 'it is still there'
 
 step 'SIGINT and SIGTERM'

@@ -25,21 +25,22 @@ transfer /dev/mapper/source copy.img
 equal 'exit statuses' "$ended" '1 3'
 says send.err 'cannot read source: /dev/mapper/source'
 says send.err "at offset $bad:"
-says send.err 'Input/output error'
+says send.err 'I/O error'
 [ ! -e copy.img ] || fail 'the target has appeared under its name'
 dmsetup remove source
 
 step 'a thin volume, whose pool has lost a piece'
-dmsetup create disk --table "0 524288 linear /dev/vda 0"
+# Not from the beginning of /dev/vda: LVM would find its label on both.
+dmsetup create disk --table '0 524288 linear /dev/vda 8192'
 pool a /dev/mapper/disk 128m 64k
 thin a/vm 32m
 fill a/vm
 dmsetup suspend disk
-bad=80000 # in sectors, amidst the pool's data
+bad=40000 # in sectors: amidst what the volume has in the pool
 dmsetup reload disk <<-TABLE
-	0 $bad linear /dev/vda 0
+	0 $bad linear /dev/vda 8192
 	$bad 8 error
-	$((bad + 8)) $((524288 - bad - 8)) linear /dev/vda $((bad + 8))
+	$((bad + 8)) $((524288 - bad - 8)) linear /dev/vda $((8192 + bad + 8))
 TABLE
 dmsetup resume disk
 echo 3 >/proc/sys/vm/drop_caches
