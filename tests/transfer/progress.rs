@@ -88,7 +88,7 @@ fn quiet_is_silent_whatever_else_is_asked_for() {
 fn verbose_prints_a_plain_line_every_ten_seconds() {
     let scratch = scratch_in_memory();
     let source = image(scratch.path());
-    let ran = start(send(&["-v", "--compress", "none", "-s", "64k", "-r", "110k"], &source).stdout(Stdio::null()))
+    let ran = start(send(&["-v", "--compress", "none", "-s", "64k", "-r", "100k"], &source).stdout(Stdio::null()))
         .end()
         .expect_ok();
     let lines: Vec<&str> = ran.stderr.lines().collect();
