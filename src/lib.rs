@@ -2,7 +2,8 @@
 //!
 //! The rooms, from the ground up; each knows those before it in this list and none after:
 //!
-//! - [`error`], [`stop`], [`byte_size`]: what fails and with which exit status; how a run ends early; sizes as typed.
+//! - [`error`], [`stop`], [`byte_size`], [`stdio`]: what fails and with which exit status; how a run ends early; sizes as
+//!   typed; standard input and output.
 //! - [`command`]: running other programs: LVM's, dmsetup.
 //! - [`progress`]: what the admin sees: bar, plain lines, JSON.
 //! - [`reserve`]: what is held outside the process, and how it is let go, even by the next run.
@@ -17,6 +18,7 @@
 pub mod byte_size;
 pub mod command;
 pub mod error;
+pub mod stdio;
 pub mod stop;
 
 pub mod cli;
