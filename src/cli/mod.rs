@@ -1,1 +1,3 @@
-//! cli
+//! One file a subcommand: its options and its run; mbuffer's own grammar in a room of its own.
+
+pub mod mbuffer;
