@@ -39,6 +39,8 @@ pub struct Plan {
     pub input: Input,
     /// Where they go, in the order of the command line; at least one.
     pub outputs: Vec<Output>,
+    /// Outputs that are lost already.
+    pub unopened: Vec<Unopened>,
     /// What is hashed on the way, in the order of the command line.
     pub hashes: Vec<Algorithm>,
     /// `-P`, `-p`.
@@ -55,6 +57,15 @@ pub struct Plan {
     pub show: Show,
     /// `-W`.
     pub watchdog: Option<Watchdog>,
+}
+
+/// An output that could not be opened; that was said, and is said again at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unopened {
+    /// Its name on the command line.
+    pub name: String,
+    /// The system's words.
+    pub why: String,
 }
 
 /// What is shown while it runs and at its end.
@@ -131,6 +142,7 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     };
     let view = View {
         names: plan.outputs.iter().map(|output| output.name().to_owned()).collect(),
+        unopened: plan.unopened,
         hashes: plan.hashes.clone(),
         show: plan.show,
         block: plan.geometry.block,
@@ -215,6 +227,7 @@ fn start_reader(reader: Reader, filler: Filler, ring: &Arc<Ring>, wires: &Wires)
 /// What the main thread looks at and shows.
 struct View {
     names: Vec<String>,
+    unopened: Vec<Unopened>,
     hashes: Vec<Algorithm>,
     show: Show,
     block: u64,
@@ -329,6 +342,9 @@ impl View {
                 None => "canceled",
             };
             lost = true;
+            self.log.warning(&format!("error during output to {name}: {why}"));
+        }
+        for Unopened { name, why } in &self.unopened {
             self.log.warning(&format!("error during output to {name}: {why}"));
         }
         let fill = self.ring.fill();

@@ -27,7 +27,7 @@ pub fn line(figures: &Figures) -> String {
     if figures.outputs != 1 {
         text += &format!("{} x ", figures.outputs);
     }
-    text += &format!("{}iB total, buffer {:3.0}% full", number(figures.written as f64), figures.fill);
+    text += &format!("{}iB total, buffer {:3.0}% full", number(whole_kib(figures.written)), figures.fill);
     if let Some(done) = figures.done {
         text += &format!(", {done:3.0}% done");
     }
@@ -58,7 +58,7 @@ pub fn summary(totals: &Totals) -> String {
     }
     let bytes = totals.written as f64;
     let average = if seconds > 0.0 { bytes * totals.outputs as f64 / seconds } else { 0.0 };
-    text += &format!("{}iByte in {}", number(bytes), duration(seconds));
+    text += &format!("{}iByte in {}", number(whole_kib(totals.written)), duration(seconds));
     text += &format!("average of {}iB/s", number(average));
     if totals.empty > 0 {
         text += &format!(", {}x empty", totals.empty);
@@ -67,6 +67,11 @@ pub fn summary(totals: &Totals) -> String {
         text += &format!(", {}x full", totals.full);
     }
     text + "\n"
+}
+
+/// Totals are cut to whole KiB before they are rounded.
+fn whole_kib(bytes: u64) -> f64 {
+    (bytes >> 10 << 10) as f64
 }
 
 /// Bytes in four places with a binary prefix, beginning with kilo.
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn the_summary_is_mbuffers() {
         let mut totals =
-            Totals { written: 2929 << 10, outputs: 1, time: Duration::from_millis(1407), empty: 0, full: 0 };
+            Totals { written: 3_000_000, outputs: 1, time: Duration::from_millis(1407), empty: 0, full: 0 };
         assert_eq!(summary(&totals), "summary: 2929 kiByte in  1.4sec - average of 2082 kiB/s\n");
         totals.time = Duration::from_secs(61);
         totals.empty = 2;

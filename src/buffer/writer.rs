@@ -4,8 +4,8 @@
 //! place in the ring is given up, so that the others go on. The thread may be abandoned while it waits in `write`:
 //! it owns nothing that outlives the process.
 //!
-//! Where the output may be a tape, each `write` is one block: that is a record there. Elsewhere a write is as large
-//! as what the ring has in one piece.
+//! Where the output may be a tape, each `write` is one block: that is a record there. To a pipe or connection a write
+//! is as large as what the ring has in one piece.
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -124,9 +124,7 @@ impl Writer {
 
     /// Whether each `write` makes a record, or may meet the end of a medium.
     fn writes_records(&self) -> bool {
-        let volumes =
-            self.manner.volume.is_some() || self.manner.changer.autoload.is_there() || self.manner.tape_aware;
-        self.output.kind() == Kind::Device || (self.main && self.output.path().is_some() && volumes)
+        self.output.kind() == Kind::Device || self.output.path().is_some()
     }
 
     fn volume_is_full(&self, volume: &Volume) -> bool {

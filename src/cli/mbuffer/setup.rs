@@ -26,7 +26,7 @@ use crate::buffer::network::{self, Family, Tuning};
 use crate::buffer::output::{OpenMode, Output};
 use crate::buffer::rate::{Rate, Slope};
 use crate::buffer::ring::Watermarks;
-use crate::buffer::run::{Plan, Show};
+use crate::buffer::run::{Plan, Show, Unopened};
 use crate::buffer::watchdog::Watchdog;
 use crate::buffer::writer::Manner;
 use crate::buffer::{Fatal, reason};
@@ -235,10 +235,11 @@ impl Setup {
     }
 
     fn set_input(&mut self, path: PathBuf) -> Result<(), Fatal> {
-        if self.input_file.is_some() {
+        let named = |path: &PathBuf| path.as_os_str() != "-";
+        if self.input_file.as_ref().is_some_and(named) {
             return Err(Fatal::new("cannot set input file: file already set"));
         }
-        if self.input.is_some() {
+        if self.input_file.is_some() || self.input.is_some() {
             return Err(Fatal::new("cannot initialize input - input already set"));
         }
         self.input_file = Some(path);
@@ -298,8 +299,8 @@ impl Setup {
         let memory = self.memory(geometry)?;
         let input = self.open_input(streams)?;
         let stdin_is_data = self.input_file.as_ref().is_none_or(|path| path.as_os_str() == "-");
-        let files = self.targets.iter().any(|target| matches!(target, Target::File(..)));
-        let outputs = self.open_outputs(&input, streams)?;
+        let files = self.targets.iter().any(|target| matches!(target, Target::File(..) | Target::Stdout));
+        let (outputs, unopened) = self.open_outputs(&input, streams)?;
         let stdout_is_data = outputs.iter().any(|output| output.name() == "<stdout>");
         let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
         self.warn(&input, &manner, geometry, files)?;
@@ -313,6 +314,7 @@ impl Setup {
             memory,
             input,
             outputs,
+            unopened,
             read_rate: self.read_rate.map(|most| Rate { most, slope: self.slope(false) }),
             marks: self.marks(),
             volumes: self.volumes,
@@ -389,6 +391,12 @@ impl Setup {
         if self.place == Place::Anonymous && geometry.total() / self.machine.page > self.machine.free_pages / 2 {
             self.log.warning("allocating more than half of available memory");
         }
+        let (blocks, total) = (geometry.blocks, binary(geometry.total()));
+        self.log.info(&format!("{blocks} blocks with {}", binary(geometry.block)));
+        self.log.info(&match self.place {
+            Place::Anonymous => format!("allocating {total} as buffer"),
+            _ => format!("mapping temporary file with {total} as buffer"),
+        });
         let memory = Memory::new(&self.place, geometry.total())?;
         if self.lock && self.place == Place::Anonymous && memory.lock().is_err() {
             self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
@@ -406,12 +414,13 @@ impl Setup {
         }
     }
 
-    fn open_outputs(&mut self, input: &Input, streams: Streams) -> Result<Vec<Output>, Fatal> {
+    /// The outputs that could be opened; names of those that could not, with the reason.
+    fn open_outputs(&mut self, input: &Input, streams: Streams) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
         if self.targets.is_empty() {
             self.targets.push(Target::Stdout);
         }
         let mut outputs = Vec::new();
-        let mut unopened = false;
+        let mut unopened = Vec::new();
         for target in self.targets.drain(..) {
             let (name, opened) = match target {
                 Target::Connected(output) => (String::new(), Ok(output)),
@@ -428,16 +437,17 @@ impl Setup {
             match opened {
                 Ok(output) => outputs.push(output),
                 Err(error) => {
-                    unopened = true;
-                    self.log.error(&format!("unable to open output {name}: {}", reason(&error)));
+                    let why = reason(&error);
+                    self.log.error(&format!("unable to open output {name}: {why}"));
+                    unopened.push(Unopened { name, why });
                 }
             }
         }
-        if unopened {
+        if !unopened.is_empty() {
             self.log.warning("unable to open all outputs");
         }
         match outputs.is_empty() {
-            false => Ok(outputs),
+            false => Ok((outputs, unopened)),
             true if self.hashes.is_empty() => Err(Fatal::new("no output left - nothing to do")),
             true => Err(Fatal::new("no output to send data to")),
         }
@@ -496,6 +506,15 @@ impl Setup {
 fn socket_buffer(bytes: u64) -> usize {
     // The kernel takes an int, and cuts it to its own limit.
     usize::try_from(bytes).unwrap_or(usize::MAX).min(i32::MAX as usize)
+}
+
+/// Bytes in the largest unit that leaves no rest.
+fn binary(bytes: u64) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}kiB", bytes >> 10),
+        _ => format!("{bytes} iB"),
+    }
 }
 
 /// The names are data, for scripts; what is said about them is not.
