@@ -63,16 +63,18 @@ pub fn set_direct(fd: &OwnedFd, on: bool) -> Result<(), Errno> {
     fcntl(fd, FcntlArg::F_SETFL(wanted)).map(drop)
 }
 
-/// Makes a pipe as large as the system lets us: fewer changes between the processes at its ends.
+/// Makes a pipe as large as the system lets us: fewer changes between the processes at its ends. Returns its size.
 ///
 /// Where others use up the user's share of pipe memory the pipe stays as it is.
-pub fn widen_pipe(fd: BorrowedFd<'_>) {
+pub fn widen_pipe(fd: BorrowedFd<'_>) -> usize {
+    let size = || fcntl(fd, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
     let largest = std::fs::read_to_string("/proc/sys/fs/pipe-max-size");
-    let Some(largest) = largest.ok().and_then(|text| text.trim().parse::<i32>().ok()) else { return };
+    let largest = largest.ok().and_then(|text| text.trim().parse::<i32>().ok()).unwrap_or(0);
     // A pipe that somebody has made larger already must not shrink.
-    if fcntl(fd, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < largest) {
+    if usize::try_from(largest).is_ok_and(|largest| largest > size()) {
         let _ = fcntl(fd, FcntlArg::F_SETPIPE_SZ(largest));
     }
+    size()
 }
 
 /// Whether this is a terminal that can be asked.

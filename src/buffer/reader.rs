@@ -7,7 +7,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -18,11 +18,20 @@ use super::log::Log;
 use super::media::{Change, Changer, Progress, Side};
 use super::pace::Pace;
 use super::rate::Rate;
-use super::ring::{Filler, Ring};
+use super::ring::{Filler, Ring, Space};
+use super::stash::{self, Taken};
 use super::why;
 
 /// A tape record larger than this is not read: the drives' own limit is 16 MiB - 1.
 const LARGEST_RECORD: usize = 16 << 20;
+
+/// Less than this at once from a pipe is a crumb: a producer that writes a little at a time.
+const CRUMB: usize = 64 << 10;
+
+/// After two crumbs the reader lets the pipe fill for so long, instead of waking up for each. A pipe of [`ROOMY`]
+/// bytes does not fill in that time, so the producer is not held up.
+const NAP: Duration = Duration::from_micros(100);
+const ROOMY: usize = 512 << 10;
 
 /// What the reader needs beside input and ring.
 pub struct Reader {
@@ -56,17 +65,26 @@ impl Reader {
         let mut records = Records::default();
         let mut volume = 1;
         let mut volume_start = Instant::now();
-        while let Some(space) = filler.next(added) {
-            added = 0;
+        let mut is_full = false;
+        let roomy = self.input.kind() == Kind::Pipe && descriptor::widen_pipe(self.input.as_fd()) >= ROOMY;
+        let mut crumbs = 0;
+        loop {
+            let space = if is_full { filler.next_slot() } else { filler.next(added) };
+            (added, is_full) = (0, false);
             let rate = self.rate.as_ref().map(|rate| rate.now(ring));
-            let most = match rate {
-                // A tape's record comes whole or not at all.
-                Some(rate) if self.input.kind() != Kind::Device => Pace::step(rate, space.len()),
-                _ => space.len(),
+            let moved = match space {
+                None => return 0,
+                Some(Space::Pipe { inlet, most, held }) => stash::take_in(self.input.as_fd(), inlet, most, held),
+                Some(Space::Bytes(space)) => {
+                    let most = self.most_at_once(space.len(), rate);
+                    pace.wait();
+                    let read = records.read(&mut self.input, &mut space[..most], &self.log);
+                    read.map(|bytes| if bytes == 0 { Taken::End } else { Taken::Bytes(bytes) })
+                }
             };
-            pace.wait();
-            match records.read(&mut self.input, &mut space[..most], &self.log) {
-                Ok(0) => {
+            match moved {
+                Ok(Taken::Full) => is_full = true,
+                Ok(Taken::End) => {
                     self.log
                         .info(&format!("time for reading volume: {:.6}sec.", volume_start.elapsed().as_secs_f64()));
                     if !self.next_volume(&mut volume) {
@@ -74,11 +92,16 @@ impl Reader {
                     }
                     volume_start = Instant::now();
                 }
-                Ok(bytes) => {
+                Ok(Taken::Bytes(bytes)) => {
                     added = bytes;
                     self.counters.read.fetch_add(bytes as u64, Ordering::Relaxed);
                     if let Some(rate) = rate {
                         pace.charge(bytes, rate);
+                    } else if roomy {
+                        crumbs = if bytes < CRUMB { crumbs + 1 } else { 0 };
+                        if crumbs > 1 {
+                            std::thread::sleep(NAP);
+                        }
                     }
                 }
                 Err(error) => {
@@ -88,7 +111,14 @@ impl Reader {
                 }
             }
         }
-        0
+    }
+
+    fn most_at_once(&self, space: usize, rate: Option<u64>) -> usize {
+        match rate {
+            // A tape's record comes whole or not at all.
+            Some(rate) if self.input.kind() != Kind::Device => Pace::step(rate, space),
+            _ => space,
+        }
     }
 
     /// Asks for the next volume; false when there is none.
