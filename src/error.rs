@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 
 /// The result of everything that can end a run.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a run ended, as far as the exit status tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

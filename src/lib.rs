@@ -3,6 +3,7 @@
 //! The rooms, from the ground up; each knows those before it in this list and none after:
 //!
 //! - [`error`], [`stop`], [`byte_size`]: what fails and with which exit status; how a run ends early; sizes as typed.
+//! - [`command`]: running other programs: LVM's, dmsetup.
 //! - [`progress`]: what the admin sees: bar, plain lines, JSON.
 //! - [`reserve`]: what is held outside the process, and how it is let go, even by the next run.
 //! - [`thin`]: dm-thin: the pool, its metadata snapshot, the on-disk B-trees.
@@ -15,6 +16,7 @@
 //! - [`cli`]: a file a subcommand.
 
 pub mod byte_size;
+pub mod command;
 pub mod error;
 pub mod stop;
 

@@ -9,12 +9,13 @@
 //! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
 //! - [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
-//! - [`status`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
+//! - [`status`], `bar`, [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
 //!
 //! One thread reads, one an output writes, one a hash computes; the main thread waits for them, for signals and for
 //! the clock. It alone decides when the run is over, and then returns whatever the others are waiting for: the
 //! process's end is what frees a thread that sits in `read` or `write`.
 
+mod bar;
 pub mod counters;
 pub mod descriptor;
 pub mod geometry;

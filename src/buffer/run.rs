@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
 use super::Fatal;
+use super::bar::Bar;
 use super::counters::Counters;
 use super::descriptor::{Kind, widen_pipe};
 use super::geometry::Geometry;
@@ -268,18 +269,21 @@ impl View {
             hashes: self.hashes.iter().map(|_| None).collect(),
         };
         let mut shown: Option<Shown> = None;
+        let bar = (self.show.bar && self.show.on_terminal).then(|| Bar::new(self.file_size)).flatten();
         while !progress.is_over() {
             select! {
                 recv(wires.reports) -> event => if let Ok(event) = event { progress.note(event) },
                 recv(wires.ended) -> _ => break,
-                default(self.until_next(shown.as_ref())) => self.tick(&mut shown),
+                default(self.until_next(shown.as_ref())) => self.tick(&mut shown, bar.as_ref()),
             }
             if self.log.must_end() {
                 return Ok(1);
             }
         }
-        if shown.is_some_and(|shown| !shown.first) && self.show.on_terminal {
-            self.log.terminal(b"\n");
+        match &bar {
+            Some(bar) => bar.clear(),
+            None if shown.is_some_and(|shown| !shown.first) && self.show.on_terminal => self.log.terminal(b"\n"),
+            None => {}
         }
         Ok(self.conclude(&progress))
     }
@@ -296,7 +300,7 @@ impl View {
         }
     }
 
-    fn tick(&self, shown: &mut Option<Shown>) {
+    fn tick(&self, shown: &mut Option<Shown>, bar: Option<&Bar>) {
         let now = Shown {
             at: Instant::now(),
             read: self.counters.read.load(Ordering::Relaxed),
@@ -313,16 +317,19 @@ impl View {
         let seconds = now.at.saturating_duration_since(since).as_secs_f64().max(1e-3);
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
         let fill = self.ring.fill().bytes as f64 * 100.0 / self.ring.capacity() as f64;
-        let line = status::line(&Figures {
+        let figures = Figures {
             read_rate: rate(now.read, before.read),
             write_rate: rate(now.written, before.written),
             written: self.written(),
             outputs: self.counters.alive(),
             fill,
             done: self.file_size.map(|size| (self.written() as f64 * 100.0 / size as f64).min(100.0)),
-        });
-        if self.show.on_terminal {
-            self.log.terminal(format!("\r{line}").as_bytes());
+        };
+        let line = status::line(&figures);
+        match bar {
+            Some(bar) => bar.show(&figures),
+            None if self.show.on_terminal => self.log.terminal(format!("\r{line}").as_bytes()),
+            None => {}
         }
         if self.show.in_log && self.log.shows(Level::Warning) {
             self.log.file_line(&line);

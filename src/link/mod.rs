@@ -1,1 +1,3 @@
-//! link
+//! Where frames go: a pipe.
+
+pub mod pipe;

@@ -1,1 +1,85 @@
-//! volume
+//! Volumes: what is read and what is written, and the guards before a write.
+//!
+//! A [`Source`] gives bytes at an offset; a [`Target`] takes data and holes at an offset and makes them last. Both
+//! are chosen once, by name, in [`open_source`] and [`open_target`]; from there on nobody asks what kind they are.
+//! Several threads use a source or a target at once, each on a range of its own.
+
+mod block;
+mod block_source;
+mod block_target;
+mod file_source;
+mod file_target;
+mod guards;
+pub mod identity;
+pub mod lvm;
+mod null_target;
+mod open_source;
+mod open_target;
+mod pool_watch;
+
+mod resident;
+mod stream;
+
+pub use block_source::BlockSource;
+pub use block_target::{BlockTarget, Discards};
+pub use file_source::FileSource;
+pub use file_target::FileTarget;
+pub use null_target::NullTarget;
+pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
+pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, open_target};
+pub use stream::{StreamTarget, stdin_stream};
+
+use crate::error::Result;
+
+/// The name of stdin as a source and of stdout as a target.
+const STREAM: &str = "-";
+
+/// Reads and writes start at multiples of this and have lengths that are, but for the volume's last bytes: direct
+/// I/O wants it, and no file system or device has larger blocks in practice.
+pub const ALIGN: u64 = 4096;
+
+/// A volume that is read, at any offset and by several threads at once.
+pub trait Source: Send + Sync {
+    /// In bytes. It does not change while the source is open.
+    fn size(&self) -> u64;
+
+    /// Fills `into` from `offset`. The offset is a multiple of [`ALIGN`], the length too but at the volume's end;
+    /// `into` starts at a multiple of it.
+    ///
+    /// # Errors
+    /// Names the offset of the first byte that could not be read.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+}
+
+/// A volume that is written.
+pub trait Target: Send + Sync {
+    /// Whether everything must come in order of offset, from one thread: a pipe.
+    fn in_order(&self) -> bool {
+        false
+    }
+
+    /// Called once before the first write. `size` is the volume's, unknown for a byte stream.
+    ///
+    /// # Errors
+    /// When the target cannot take so much.
+    fn begin(&self, size: Option<u64>) -> Result<()>;
+
+    /// Writes data. Offset and address are multiples of [`ALIGN`], the length too but at the volume's end.
+    ///
+    /// # Errors
+    /// Names the offset.
+    fn write(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Makes a range read as zeros.
+    ///
+    /// # Errors
+    /// Names the offset.
+    fn hole(&self, offset: u64, length: u64) -> Result<()>;
+
+    /// Called once after the last write of a whole and verified volume of this size: puts everything on stable
+    /// storage and, for a new file, under its name.
+    ///
+    /// # Errors
+    /// When that fails; then nothing may be said to be done.
+    fn finish(&self, size: u64) -> Result<()>;
+}

@@ -1,1 +1,110 @@
-//! wire
+//! Bytes on the wire. No I/O but [`std::io::Read`] and [`std::io::Write`], no policy, no threads.
+//!
+//! A stream is a [prelude](prelude), then frames, the last of which is an end frame. All integers are
+//! little-endian, all lengths bytes. Every header carries a CRC32C of its own that is checked before any length in
+//! it is believed, and no length may ask for more than the part size that the prelude announced.
+//!
+//! # Prelude: 96 bytes, then the lineage
+//!
+//! | offset | size | field | meaning | since |
+//! |---|---|---|---|---|
+//! | 0 | 8 | magic | `89 4C 56 50 0D 0A 1A 0A`: not text, broken by any newline conversion | 1 |
+//! | 8 | 2 | version | of the format; an unknown one is refused | 1 |
+//! | 10 | 2 | length | of the prelude without the lineage: 96 | 1 |
+//! | 12 | 4 | features | bits a receiver must know; an unknown one is refused; none are defined yet | 1 |
+//! | 16 | 16 | transfer id | random, the same on all links of a transfer | 1 |
+//! | 32 | 2 | link number | from 0 | 1 |
+//! | 34 | 2 | link count | 1 to 65535 | 1 |
+//! | 36 | 4 | part size | a power of two, 64 KiB to 64 MiB | 1 |
+//! | 40 | 8 | volume size | 2^64 − 1: unknown, a byte stream | 1 |
+//! | 48 | 8 | used | bytes in the source's used map, for progress; 2^64 − 1: unknown | 1 |
+//! | 56 | 1 | digest | 0 none, 1 SHA-256, 2 BLAKE3 | 1 |
+//! | 57 | 3 | reserved | 0 | 1 |
+//! | 60 | 4 | lineage length | 0 to 65536 | 1 |
+//! | 64 | 4 | lineage CRC32C | of the lineage's bytes | 1 |
+//! | 68 | 24 | reserved | 0 | 1 |
+//! | 92 | 4 | CRC32C | of bytes 0 to 91 | 1 |
+//!
+//! The lineage says where the stream comes from: fields of tag (2 bytes), length (2 bytes), value. See [`lineage`].
+//!
+//! # Frame: a header of 72 bytes, then the segment table, then the payload
+//!
+//! | offset | size | field | meaning | since |
+//! |---|---|---|---|---|
+//! | 0 | 1 | kind | 1 part, 2 hole, 3 end | 1 |
+//! | 1 | 1 | codec | of the payload: 0 as it is, 1 a zstd frame | 1 |
+//! | 2 | 2 | segments | entries in the segment table; part: 1 to 32768, else 0 | 1 |
+//! | 4 | 4 | payload length | part: 1 to the raw length; hole: 0; end: 64 | 1 |
+//! | 8 | 8 | offset | on the volume; part: a multiple of the part size; end: the volume size | 1 |
+//! | 16 | 8 | length | bytes of the volume that the frame covers; part: up to the part size; end: 0 | 1 |
+//! | 24 | 4 | raw length | part: bytes of the decoded payload, the sum of its data segments; else 0 | 1 |
+//! | 28 | 4 | table CRC32C | of the segment table; 0 where there is none | 1 |
+//! | 32 | 4 | payload CRC32C | of the payload as it is on the wire; 0 where there is none | 1 |
+//! | 36 | 32 | digest | part: of the segment table and the decoded payload; else 0 | 1 |
+//! | 68 | 4 | CRC32C | of bytes 0 to 67 | 1 |
+//!
+//! **Segment table**: 4 bytes an entry, in order, tiling the part: bits 0 to 29 the length, bits 30 and 31 the kind
+//! (0 data, 1 hole). The data segments' bytes, one after the other, are the decoded payload.
+//!
+//! **End**, the payload of the end frame: parts (8), data bytes (8), hole bytes (8), reserved (8), root digest (32).
+//! The root digest is the chosen digest over `"lvpipe root 1\n"` and then, for each part in order of offset, its
+//! offset (8), its length (8) and its digest (32). Parts and holes tile the volume: what one lacks is missed.
+//!
+//! On a single link frames come in order of offset. A stream without its end frame is truncated.
+
+pub mod codec;
+pub mod digest;
+mod error;
+pub mod foreign;
+pub mod frame;
+pub mod lineage;
+pub mod prelude;
+pub mod root;
+pub mod segments;
+
+#[cfg(test)]
+mod golden;
+
+pub use codec::{Codec, Decoder, Encoder};
+pub use digest::{Digest, DigestKind};
+pub use error::WireError;
+pub use frame::{End, FrameHeader, FrameKind};
+pub use lineage::Lineage;
+pub use prelude::{PartSize, Prelude};
+pub use root::RootDigest;
+pub use segments::{Segment, SegmentKind, Segments};
+
+use std::io::{self, Read};
+
+/// Fills `bytes`; a short stream says how much of it was there.
+fn read_exact(from: &mut impl Read, bytes: &mut [u8]) -> Result<(), WireError> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match from.read(&mut bytes[filled..]) {
+            Ok(0) => return Err(WireError::Truncated { missing: (bytes.len() - filled) as u64 }),
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(WireError::Io(e)),
+        }
+    }
+    Ok(())
+}
+
+/// The little-endian integer of the field at `offset`; the callers' buffers are arrays longer than their fields.
+macro_rules! field {
+    ($bytes:expr, $offset:expr, $type:ty) => {{
+        let mut field = [0; size_of::<$type>()];
+        field.copy_from_slice(&$bytes[$offset..$offset + size_of::<$type>()]);
+        <$type>::from_le_bytes(field)
+    }};
+}
+
+/// Writes the little-endian integer into the field at `offset`.
+macro_rules! put {
+    ($bytes:expr, $offset:expr, $value:expr) => {{
+        let field = $value.to_le_bytes();
+        $bytes[$offset..$offset + field.len()].copy_from_slice(&field);
+    }};
+}
+
+use {field, put};

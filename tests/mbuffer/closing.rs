@@ -40,9 +40,9 @@ fn a_reader_gone_away_ends_it_also_while_the_producer_is_idle() {
         .expect("it starts");
     drop(child.stdout.take());
     let start = Instant::now();
-    // One block and a half: the reader of the buffer then waits inside the second.
+    // One block and a half: the buffer's reader then waits inside the second. It may end before it has taken them.
     let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(&bytes(96 << 10)).expect("a pipe takes so much");
+    let _ = stdin.write_all(&bytes(96 << 10));
     assert_eq!(code(wait(&mut child, "mbuffer")), 1);
     assert!(start.elapsed() < Duration::from_secs(10));
     drop(stdin);

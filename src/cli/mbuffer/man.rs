@@ -64,8 +64,8 @@ Data is passed on in whole blocks, the last one excepted. Memory is used only as
 .SH OPTIONS
 A value may be attached to a short option (-s128k) or be the next argument; a long option takes it only as the next
 argument. Short options cannot be put together. Of an option given twice the last one counts. \fB-f\fR,
-\fB\--append\fR and \fB\--truncate\fR hold for the next \fB-o\fR only, \fB-c\fR for all later ones, \fB\-4\fR,
-\fB\-6\fR, \fB\-0\fR, \fB\--tcpbuffer\fR and \fB\--tcptimeo\fR for later \fB-I\fR and \fB-O\fR.
+\fB--append\fR and \fB--truncate\fR hold for the next \fB-o\fR only, \fB-c\fR for all later ones, \fB-4\fR,
+\fB-6\fR, \fB-0\fR, \fB--tcpbuffer\fR and \fB--tcptimeo\fR for later \fB-I\fR and \fB-O\fR.
 "#;
 
 const NUMBERS: &str = r#".SH NUMBERS
@@ -81,7 +81,7 @@ was full.
 Each gets every byte. The slowest sets the pace once the buffer is full. One that fails is left out with a message; the
 others go on, and the exit status is 1. When the last is gone the run ends at once, unless a hash is still to be made.
 .SH HASHES
-The names are those of \--hash list. Of libgcrypt's, SHAKE128 and SHAKE256 are left out: they have no length of their
+The names are those of --hash list. Of libgcrypt's, SHAKE128 and SHAKE256 are left out: they have no length of their
 own.
 .SH CONFIGURATION FILES
 Read in this order, each overriding the one before:
@@ -163,6 +163,7 @@ mod tests {
     fn no_hyphen_is_left_that_roff_would_turn_into_another_sign() {
         for line in page().lines() {
             assert!(!line.replace("\\-", "").contains('-'), "{line}");
+            assert!(!line.contains("\\\\-"), "{line}");
         }
     }
 }

@@ -399,10 +399,26 @@ pub const OPTIONS: &[Opt] = &[
     opt(Key::Help, &["-h", "--help"], None, "print this help", "Prints the options with their defaults and ends."),
 ];
 
-/// The option's row.
-pub fn row(key: Key) -> &'static Opt {
-    // Every key has a row: the test below counts them.
-    OPTIONS.iter().find(|opt| opt.key == key).unwrap_or(&OPTIONS[0])
+/// The subcommand `buffer` as clap sees it: for lvpipe's help and for completion. It never parses: mbuffer's grammar
+/// is [`super::grammar`].
+pub fn command() -> clap::Command {
+    let command = clap::Command::new("buffer")
+        .about("Buffer a stream in memory, in mbuffer's place, with mbuffer's options")
+        .disable_help_flag(true)
+        .disable_version_flag(true);
+    OPTIONS.iter().fold(command, |command, opt| command.arg(arg(opt)))
+}
+
+fn arg(opt: &'static Opt) -> clap::Arg {
+    let arg = clap::Arg::new(opt.names[0]).help(opt.help.trim_end());
+    let arg = match opt.value {
+        Some(value) => arg.value_name(value).action(clap::ArgAction::Append),
+        None => arg.action(clap::ArgAction::Count),
+    };
+    opt.names.iter().fold(arg, |arg, name| match name.strip_prefix("--") {
+        Some(long) => arg.long(long),
+        None => arg.short(name.chars().nth(1)),
+    })
 }
 
 #[cfg(test)]

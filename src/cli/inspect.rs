@@ -1,0 +1,173 @@
+//! `lvpipe inspect`: what a saved stream holds, and whether it is whole.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::recv::{read_prelude, verified_by};
+use super::shared::{Messages, Resources};
+use crate::byte_size::ByteSize;
+use crate::engine::Work;
+use crate::engine::recv::{Receiving, recv};
+use crate::engine::walk::walk;
+use crate::error::{Error, Result};
+use crate::progress::{Figures, Outcome, Role};
+use crate::stop::Stop;
+use crate::volume::{NullTarget, stdin_stream};
+use crate::wire::{DigestKind, Lineage, Prelude};
+
+/// Show what a stream holds, and whether it is whole
+///
+/// Without --verify only the frames' headers are read: it tells whether the stream is complete. With --verify all
+/// contents are decompressed and compared with their digests, as recv does, without writing anything.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lvpipe inspect vm1.lvp                                what it is, and whether its end is there
+  lvpipe inspect --verify vm1.lvp                       whether every byte of it is what was sent
+  ssh host cat vm1.lvp | lvpipe inspect --json -")]
+pub struct Inspect {
+    /// The stream: a file, or - for standard input
+    stream: String,
+
+    /// Check the contents against their digests
+    #[arg(long)]
+    verify: bool,
+
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    #[command(flatten)]
+    messages: Messages,
+}
+
+/// What is told of a stream.
+#[derive(Debug, serde::Serialize)]
+struct Report {
+    transfer: String,
+    lineage: Lineage,
+    /// Bytes of the volume.
+    size: u64,
+    /// Bytes in the source's used map.
+    used: Option<u64>,
+    part_size: usize,
+    digest: String,
+    parts: u64,
+    /// Bytes of data in the parts.
+    data: u64,
+    /// Bytes of the stream after its prelude.
+    stream: u64,
+    holes: u64,
+    root: Option<String>,
+    verified: bool,
+    /// Bytes follow the stream's end.
+    trailing: bool,
+}
+
+impl Inspect {
+    pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        let (mut stream, name) = match self.stream.as_str() {
+            "-" => (stdin_stream()?, "stdin"),
+            path => (File::open(path).map_err(|e| Error::io("cannot open stream", path, &e))?, path),
+        };
+        let prelude = read_prelude(&mut stream, name)?;
+        let report = if self.verify {
+            self.verify(stream, name, prelude, stop)?
+        } else {
+            let walked = walk(stream, &prelude, name, stop)?;
+            Report { stream: walked.bytes, trailing: walked.trailing, ..report(&prelude, walked.received) }
+        };
+        let text = match self.json {
+            true => {
+                serde_json::to_string(&report).map_err(|e| Error::io("cannot print", "stdout", &e.into()))? + "\n"
+            }
+            false => report.text(),
+        };
+        match io::stdout().write_all(text.as_bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
+        }
+    }
+
+    fn verify(&self, stream: File, name: &str, prelude: Prelude, stop: &Stop) -> Result<Report> {
+        let figures = Figures::new(Role::Recv);
+        figures.set_volume(prelude.volume_size);
+        figures.set_used(prelude.used);
+        let receiving = Receiving {
+            workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
+            prelude: prelude.clone(),
+            stream: name.into(),
+            figures: figures.clone(),
+            stop: stop.clone(),
+        };
+        let after = stream.try_clone().map_err(|e| Error::io("cannot open stream", name, &e))?;
+        let reporter = self.messages.report(figures.clone());
+        let received = match recv(stream, Arc::new(NullTarget), receiving) {
+            Ok(received) => received,
+            Err(error) => {
+                reporter.finish(Outcome::Failed);
+                return Err(error);
+            }
+        };
+        reporter.finish(Outcome::Done(verified_by(prelude.digest)));
+        let trailing = io::Read::read(&mut &after, &mut [0]).is_ok_and(|length| length > 0);
+        let stream = figures.snapshot().wire;
+        Ok(Report { stream, verified: prelude.digest != DigestKind::None, trailing, ..report(&prelude, received) })
+    }
+}
+
+fn report(prelude: &Prelude, received: crate::engine::Received) -> Report {
+    let crate::engine::Received { end, size } = received;
+    Report {
+        transfer: prelude.transfer.iter().map(|byte| format!("{byte:02x}")).collect(),
+        lineage: prelude.lineage.clone(),
+        size,
+        used: prelude.used,
+        part_size: prelude.part_size.bytes(),
+        digest: prelude.digest.to_string(),
+        parts: end.parts,
+        data: end.data,
+        stream: 0,
+        holes: end.holes,
+        root: (prelude.digest != DigestKind::None).then(|| end.root.to_string()),
+        verified: false,
+        trailing: false,
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let lineage = &self.lineage;
+        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+        let size = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
+        let mut rows = vec![
+            ("source", format!("{} on {}", or_unknown(&lineage.source), or_unknown(&lineage.host))),
+            ("sent", lineage.time.map_or_else(|| "unknown".into(), utc)),
+            ("volume", size(self.size)),
+            ("data", format!("{} in {} parts of {}", size(self.data), self.parts, ByteSize(self.part_size as u64))),
+            ("stream", size(self.stream)),
+            ("holes", size(self.holes)),
+            ("digest", self.root.as_ref().map_or_else(|| "none".into(), |root| format!("{} {root}", self.digest))),
+        ];
+        if let Some(uuid) = &lineage.uuid {
+            rows.insert(1, ("uuid", uuid.clone()));
+        }
+        rows.push(("whole", if self.verified { "yes, verified" } else { "yes, contents not verified" }.into()));
+        if self.trailing {
+            rows.push(("but", "other bytes follow the end of the stream".into()));
+        }
+        rows.into_iter().map(|(name, value)| format!("{name:<8} {value}\n")).collect()
+    }
+}
+
+/// Seconds since 1970 as people write a moment.
+fn utc(seconds: u64) -> String {
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    moment.map_or_else(|| "unknown".into(), |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}

@@ -1,0 +1,92 @@
+//! `lvpipe map`: what a volume holds.
+
+use std::io::{self, BufWriter, Write};
+
+use clap::Args;
+
+use super::shared::SourceArgs;
+use crate::byte_size::ByteSize;
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+use crate::usedmap::{MapSource, UsedMap};
+use crate::volume::{What, open_source};
+
+/// Show the used map of a volume, and how much it saves
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lvpipe map vg/vm1                                     a summary
+  lvpipe map --extents vg/vm1                           every extent: offset and length in bytes
+  lvpipe map --json vg/vm1 | jq .used                   for programs
+  lvpipe map --thin-metadata tmeta.bin --thin-id 5 vm1.img")]
+pub struct Map {
+    /// The volume: vg/lv, a device, or an image file
+    source: String,
+
+    /// Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes
+    #[arg(long, conflicts_with = "extents")]
+    json: bool,
+
+    /// Print every extent, a line each: offset and length in bytes
+    #[arg(long)]
+    extents: bool,
+
+    #[command(flatten)]
+    source_args: SourceArgs,
+}
+
+impl Map {
+    pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        let opened = open_source(&self.source, &self.source_args.options(), stop)?;
+        opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
+        let What::Volume { map, source } = opened.what else {
+            return Err(Error::usage("no map", &self.source, "a byte stream has none"));
+        };
+        drop(source);
+        opened.held.release()?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        let printed = if self.json {
+            print_json(&mut out, &self.source, &map)
+        } else if self.extents {
+            map.extents().iter().try_for_each(|extent| writeln!(out, "{} {}", extent.offset, extent.length))
+        } else {
+            print_summary(&mut out, &self.source, &map)
+        };
+        match printed.and_then(|()| out.flush()) {
+            // `lvpipe map ... | head` has what it wanted.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
+        }
+    }
+}
+
+fn source_name(source: MapSource) -> &'static str {
+    match source {
+        MapSource::Thin => "dm-thin metadata",
+        MapSource::SparseFile => "SEEK_DATA",
+        MapSource::Unknown => "nothing known, all of it",
+    }
+}
+
+fn print_summary(out: &mut impl Write, name: &str, map: &UsedMap) -> io::Result<()> {
+    let (size, used) = (map.size(), map.used_bytes());
+    let share = |bytes: u64| if size == 0 { 0.0 } else { bytes as f64 * 100.0 / size as f64 };
+    writeln!(out, "{name}")?;
+    writeln!(out, "  volume   {:>10}  {size} bytes", ByteSize(size).to_string())?;
+    writeln!(out, "  used     {:>10}  {used} bytes, {:.1} %", ByteSize(used).to_string(), share(used))?;
+    writeln!(out, "  saved    {:>10}  {:.1} %", ByteSize(size - used).to_string(), share(size - used))?;
+    writeln!(out, "  extents  {:>10}", map.extents().len())?;
+    writeln!(out, "  map      from {}", source_name(map.source()))
+}
+
+/// Streamed: a map may have a hundred million extents.
+fn print_json(out: &mut impl Write, name: &str, map: &UsedMap) -> io::Result<()> {
+    let string = |text: &str| serde_json::Value::from(text);
+    write!(out, "{{\"volume\":{},\"size\":{},\"used\":{}", string(name), map.size(), map.used_bytes())?;
+    write!(out, ",\"source\":{},\"extents\":[", string(source_name(map.source())))?;
+    for (index, extent) in map.extents().iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(out, "{comma}[{},{}]", extent.offset, extent.length)?;
+    }
+    writeln!(out, "]}}")
+}

@@ -1,0 +1,96 @@
+//! `lvpipe recv`: a stream from stdin to a volume.
+
+use std::io::Read;
+
+use clap::Args;
+
+use super::shared::{Messages, Resources};
+use crate::engine::Work;
+use crate::engine::recv::{Receiving, recv};
+use crate::error::{Error, Result};
+use crate::link::pipe;
+use crate::progress::{Figures, Outcome, Role};
+use crate::stop::Stop;
+use crate::volume::{Expected, NewVolume, OpenTarget, create_target, open_target};
+use crate::wire::{DigestKind, Prelude};
+
+/// Receive a stream from standard input into a volume, sparse and verified
+///
+/// Before the first byte is written, the target is checked: it must not be mounted or in use, nor be smaller than
+/// the source. Success is said when all of it is verified and on stable storage.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
+  lvpipe recv vg/vm1 < vm1.lvp                          restore a backup
+  lvpipe recv --create vg/pool:vm1 < vm1.lvp            restore it into a new thin volume
+  lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros")]
+pub struct Recv {
+    /// Where to write: vg/lv, a device, a file, or - for standard output
+    #[arg(required_unless_present = "create", conflicts_with = "create")]
+    target: Option<String>,
+
+    /// Make a thin volume of the right size in a pool, and remove it again if the transfer fails
+    #[arg(long, value_name = "VG/POOL:NAME")]
+    create: Option<NewVolume>,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    #[command(flatten)]
+    messages: Messages,
+}
+
+impl Recv {
+    pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        let mut link = pipe::stdin()?;
+        let prelude = read_prelude(&mut link, "stdin")?;
+        let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
+        let expected =
+            Expected { source: prelude.lineage.identity.as_deref(), size: prelude.volume_size, used: prelude.used };
+        let OpenTarget { held, target, notices } = match (&self.create, &self.target) {
+            (Some(new), _) => create_target(new, expected, stop)?,
+            (None, Some(name)) => open_target(name, expected, stop)?,
+            (None, None) => return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given")),
+        };
+        let figures = Figures::new(Role::Recv);
+        figures.set_volume(prelude.volume_size);
+        figures.set_used(prelude.used);
+        let digest = prelude.digest;
+        let reporter = self.messages.report(figures.clone());
+        self.messages.notices(&reporter, &notices);
+        let receiving = Receiving { prelude, stream: "stdin".into(), workshop, figures, stop: stop.clone() };
+        // The target is closed when this returns, so that what is held for it can be let go.
+        match recv(link, target, receiving).and_then(|_| held.keep()) {
+            Ok(()) => {
+                reporter.finish(Outcome::Done(verified_by(digest)));
+                Ok(())
+            }
+            Err(error) => {
+                reporter.finish(Outcome::Failed);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a summary says of how it was verified.
+pub(super) fn verified_by(digest: DigestKind) -> String {
+    match digest {
+        DigestKind::None => "not verified by a digest".into(),
+        digest => format!("{digest} verified"),
+    }
+}
+
+/// Reads a link's first bytes; of several links' streams there is only one here.
+pub(super) fn read_prelude(link: &mut impl Read, name: &str) -> Result<Prelude> {
+    let prelude = Prelude::read(link).map_err(|e| e.at(name, ""))?;
+    if prelude.links != 1 {
+        return Err(Error::stream(
+            "cannot read stream",
+            name,
+            format_args!("it is link {} of a transfer over {}", prelude.link + 1, prelude.links),
+        ));
+    }
+    Ok(prelude)
+}

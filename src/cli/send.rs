@@ -1,0 +1,140 @@
+//! `lvpipe send`: a volume or a stream to stdout.
+
+use clap::Args;
+
+use super::shared::{Messages, Resources, SourceArgs};
+use crate::byte_size::ByteSize;
+use crate::engine::send::{Input, Sending, send};
+use crate::engine::{Compress, Rate};
+use crate::error::{Error, Result, Status};
+use crate::link::pipe;
+use crate::progress::{Figures, Outcome, Role};
+use crate::stop::Stop;
+use crate::volume::{OpenSource, Origin, What, identity, open_source};
+use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
+
+/// Send the used blocks of a volume to standard output
+///
+/// The source is read by its used map, compressed in parallel and written to standard output as a stream that
+/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV that is in use is sent from a
+/// temporary snapshot.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
+  lvpipe send vg/vm1 > vm1.lvp                          back it up
+  lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
+  zfs send tank/a@1 | lvpipe send - | ssh host 'lvpipe recv - | zfs recv tank/a'")]
+pub struct Send {
+    /// What to send: vg/lv, a device, an image file, or - for standard input
+    source: String,
+
+    /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    compress: Compress,
+
+    /// The digest of each part and of the whole
+    #[arg(long, value_name = "KIND", default_value = "sha256")]
+    digest: DigestKind,
+
+    /// The unit of transfer: a power of two from 64k to 64M
+    #[arg(short = 's', long, value_name = "SIZE", default_value = "1M")]
+    part_size: PartSize,
+
+    /// Send at most so many bytes a second, as in 50M
+    #[arg(short, long, value_name = "RATE")]
+    rate: Option<ByteSize>,
+
+    #[command(flatten)]
+    source_args: SourceArgs,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    #[command(flatten)]
+    messages: Messages,
+}
+
+impl Send {
+    pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
+        let link = pipe::stdout()?;
+        let OpenSource { held, what, origin, notices } =
+            open_source(&self.source, &self.source_args.options(), stop)?;
+        self.refuse_source_as_link(&link, &origin)?;
+
+        let figures = Figures::new(Role::Send);
+        let (input, volume_size, used) = match what {
+            What::Stream(stream) => {
+                pipe::enlarge(&stream);
+                (Input::Stream(stream), None, None)
+            }
+            What::Volume { source, map } => {
+                let (size, used) = (map.size(), map.used_bytes());
+                (Input::Volume { source, map }, Some(size), Some(used))
+            }
+        };
+        figures.set_volume(volume_size);
+        figures.set_used(used);
+        let prelude = Prelude {
+            transfer: new_transfer_id()?,
+            link: 0,
+            links: 1,
+            part_size: self.part_size,
+            volume_size,
+            used,
+            digest: self.digest,
+            lineage: lineage(origin),
+        };
+        let sending = Sending {
+            prelude,
+            workshop,
+            compress: self.compress,
+            rate: self.rate.map(|ByteSize(bytes)| Rate::new(bytes)),
+            figures: figures.clone(),
+            stop: stop.clone(),
+        };
+        let reporter = self.messages.report(figures);
+        self.messages.notices(&reporter, &notices);
+        // The source is closed when this returns, so that what is held for it can be let go.
+        let sent = send(input, link, "stdout", sending);
+        match sent.and_then(|end| held.release().map(|()| end)) {
+            Ok(_) => {
+                reporter.finish(Outcome::Done(String::new()));
+                Ok(())
+            }
+            Err(error) => {
+                reporter.finish(Outcome::Failed);
+                Err(error)
+            }
+        }
+    }
+
+    /// `lvpipe send disk.img > disk.img`: the shell has emptied it already, but a device is still whole.
+    fn refuse_source_as_link(&self, link: &pipe::StdoutLink, origin: &Origin) -> Result<()> {
+        let Ok(metadata) = link.file().metadata() else { return Ok(()) };
+        if origin.identity.as_deref().is_some_and(|source| identity::is_being_read(source, &metadata)) {
+            return Err(Error::guard("cannot send", &self.source, "standard output is the source itself"));
+        }
+        Ok(())
+    }
+}
+
+/// 128 random bits.
+fn new_transfer_id() -> Result<[u8; 16]> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|e| Error::new(Status::Io, "cannot make a transfer id", "getrandom", e))?;
+    Ok(id)
+}
+
+fn lineage(origin: Origin) -> Lineage {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Lineage {
+        source: Some(origin.name),
+        uuid: origin.uuid,
+        host: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()),
+        time: since_1970.ok().map(|time| time.as_secs()),
+        program: Some(env!("CARGO_PKG_VERSION").into()),
+        identity: origin.identity,
+    }
+}

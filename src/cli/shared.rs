@@ -1,0 +1,106 @@
+//! Options that several subcommands have, each group defined once.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::byte_size::Memory;
+use crate::engine::{Work, Workshop};
+use crate::error::Result;
+use crate::progress::{ProgressKind, Reporter};
+use crate::volume::{MapChoice, SourceOptions};
+use crate::wire::PartSize;
+
+/// What a run may use.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Resources")]
+pub struct Resources {
+    /// Memory for buffers, as in 256M, 1G or 10% of the machine's
+    #[arg(short, long, value_name = "SIZE", default_value = "256M")]
+    pub memory: Memory,
+
+    /// Threads that compress or decompress [default: one a processor]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl Resources {
+    /// Divides the memory among workers and buffers.
+    pub fn workshop(&self, part_size: PartSize, work: Work) -> Result<Workshop> {
+        Workshop::plan(self.memory.bytes(), self.threads.map(usize::from), part_size, work)
+    }
+}
+
+/// What is said while a run lasts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub struct Messages {
+    /// How progress is shown, on standard error
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub progress: ProgressKind,
+
+    /// Say more: without a terminal, a line of progress every 10 seconds
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl Messages {
+    /// Starts to show these figures.
+    pub fn report(&self, figures: std::sync::Arc<crate::progress::Figures>) -> Reporter {
+        Reporter::start(figures, self.progress, self.verbose, self.quiet)
+    }
+
+    /// Prints what the user should know.
+    pub fn notices(&self, reporter: &Reporter, notices: &[String]) {
+        if !self.quiet {
+            notices.iter().for_each(|notice| reporter.console().println(&format!("lvpipe: {notice}")));
+        }
+    }
+}
+
+/// Where a source's used map comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapKind {
+    /// dm-thin's metadata for a thin LV, SEEK_DATA for a file
+    Auto,
+    /// No map: read everything, and find zeros while reading
+    None,
+}
+
+/// How a source is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Source")]
+pub struct SourceArgs {
+    /// Where the used map comes from
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub map: MapKind,
+
+    /// A saved copy of the pool's metadata (as dd makes it, not thin_metadata_pack) to take the map from
+    #[arg(long, value_name = "FILE", requires = "thin_id", conflicts_with = "map")]
+    pub thin_metadata: Option<PathBuf>,
+
+    /// The source's device id in the pool, for --thin-metadata
+    #[arg(long, value_name = "ID", requires = "thin_metadata")]
+    pub thin_id: Option<u32>,
+
+    /// Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile
+    /// arrives in part or not at all: the copy is consistent only if nobody writes
+    #[arg(long)]
+    pub no_snapshot: bool,
+}
+
+impl SourceArgs {
+    /// As the volumes want it.
+    pub fn options(&self) -> SourceOptions {
+        let map = match (&self.thin_metadata, self.thin_id, self.map) {
+            (Some(file), Some(device), _) => MapChoice::Metadata { file: file.clone(), device },
+            (_, _, MapKind::None) => MapChoice::None,
+            (_, _, MapKind::Auto) => MapChoice::Auto,
+        };
+        SourceOptions { map, no_snapshot: self.no_snapshot }
+    }
+}

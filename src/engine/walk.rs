@@ -1,0 +1,79 @@
+//! Reading a stream's structure without its content: what `inspect` tells of a backup in no time.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::tally::{Received, Tally};
+use crate::error::Result;
+use crate::stop::Stop;
+use crate::wire::{End, FrameHeader, FrameKind, Prelude};
+use crate::wire::{frame, segments};
+
+/// What the frames of a stream say of themselves. Contents are not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walked {
+    /// The totals, which fit what was counted.
+    pub received: Received,
+    /// Bytes of the stream after its prelude.
+    pub bytes: u64,
+    /// Whether bytes follow the end frame.
+    pub trailing: bool,
+}
+
+/// Walks what follows the prelude; `name` is for messages.
+///
+/// # Errors
+/// Where the stream is truncated, or a header damaged; or what the run's [`Stop`] was set to.
+pub fn walk(mut stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<Walked> {
+    let mut tally = Tally::new(prelude);
+    let mut skip = Skip::new(&stream);
+    let mut bytes = 0;
+    loop {
+        stop.check()?;
+        let at = format!("at offset {} of the volume", tally.position());
+        let header = FrameHeader::read(&mut stream, prelude).map_err(|e| e.at(name, &at))?;
+        bytes += frame::HEADER as u64 + u64::from(header.payload);
+        if header.kind == FrameKind::End {
+            let end = End::read(&header, &mut stream);
+            let received = end.and_then(|end| tally.finish(end)).map_err(|e| e.at(name, &at))?;
+            let trailing = stream.read(&mut [0]).is_ok_and(|length| length > 0);
+            return Ok(Walked { received, bytes, trailing });
+        }
+        tally.count(&header).map_err(|e| e.at(name, &at))?;
+        if header.kind == FrameKind::Part {
+            header.read_segments(&mut stream).map_err(|e| e.at(name, &at))?;
+            skip.skip(&mut stream, header.payload.into()).map_err(|e| e.at(name, &at))?;
+            bytes += u64::from(header.segments) * segments::ENTRY as u64;
+        }
+    }
+}
+
+/// Passes over bytes: by seeking in a file, by reading elsewhere.
+struct Skip {
+    /// The length of a file that can be sought in.
+    file: Option<u64>,
+}
+
+impl Skip {
+    fn new(stream: &File) -> Self {
+        let file = stream.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+        Skip { file }
+    }
+
+    fn skip(&mut self, stream: &mut File, length: u64) -> Result<(), crate::wire::WireError> {
+        let skipped = match self.file {
+            // Seeking goes beyond the end without an error.
+            Some(file) => {
+                let position = stream.stream_position()?;
+                stream.seek(SeekFrom::Current(length as i64))?;
+                length.min(file.saturating_sub(position))
+            }
+            None => io::copy(&mut stream.take(length), &mut io::sink())?,
+        };
+        if skipped == length {
+            Ok(())
+        } else {
+            Err(crate::wire::WireError::Truncated { missing: length - skipped })
+        }
+    }
+}

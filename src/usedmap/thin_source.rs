@@ -1,0 +1,83 @@
+//! The map of a thin volume: of a device in an active pool, or from a saved copy of a pool's metadata.
+//!
+//! In: a [`ThinVolume`], or a file and a device id. Out: the map, and what the user should be told. On the caller's
+//! thread; the pool's metadata snapshot is held from just before to just after its blocks are read. The map is that
+//! of the moment the snapshot is taken: what is written to the volume later is not in it, so the volume must stand
+//! still, as a snapshot does, from before this until it has been read.
+
+use std::path::Path;
+
+use super::{MapBuilder, MapSource, UsedMap};
+use crate::error::{Error, Result};
+use crate::reserve::Reservations;
+use crate::stop::Stop;
+use crate::thin::{LIVE_ROOT, Metadata, MetadataSnapshot, Run, Superblock, ThinVolume, mapped_runs};
+
+/// A map, and what happened on the way to it.
+#[derive(Debug)]
+pub struct ThinMap {
+    /// The map.
+    pub map: UsedMap,
+    /// What was cleaned up, or what the map does not tell: a sentence each, for the user.
+    pub notices: Vec<String>,
+}
+
+/// Reads the map of a thin device.
+///
+/// With an external origin nothing of the volume is known to be a hole: where the device has no mapping, the
+/// origin is read. Everything counts as data then, and a notice says so.
+pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: &Stop) -> Result<ThinMap> {
+    if let Some(origin) = &volume.external_origin {
+        let notice =
+            format!("what the volume does not hold itself is read from its external origin {origin}: no map");
+        return Ok(ThinMap { map: UsedMap::everything(volume.size), notices: vec![notice] });
+    }
+    let snapshot = MetadataSnapshot::take(&volume.pool, reservations, stop)?;
+    let mut notices = snapshot.notices().to_vec();
+    let metadata = Metadata::open(&volume.pool.metadata_path()?)?;
+    let superblock = metadata.superblock(snapshot.held_root())?;
+    if superblock.chunk_bytes() != volume.pool.chunk_bytes {
+        let why = format!(
+            "its chunks are of {} bytes, the pool's of {}",
+            superblock.chunk_bytes(),
+            volume.pool.chunk_bytes
+        );
+        return Err(Error::guard("cannot read thin metadata", metadata.path().display(), why));
+    }
+    if superblock.needs_check {
+        notices.push(format!("pool {} is marked as in need of thin_check", volume.pool.name));
+    }
+    let map = read(&metadata, &superblock, volume.device, stop)?.finish(volume.size);
+    snapshot.release()?;
+    Ok(ThinMap { map, notices })
+}
+
+/// Reads the map of the device with this id from a plain copy of a pool's metadata, made while the pool was not in
+/// use.
+///
+/// The metadata does not say how large a volume is. Without `size`, in bytes, the map ends where the last mapped
+/// chunk does, so it can be shorter than the volume, and longer by part of a chunk.
+pub fn from_metadata_file(path: &Path, device: u32, size: Option<u64>, stop: &Stop) -> Result<UsedMap> {
+    let metadata = Metadata::open(path)?;
+    let superblock = metadata.superblock(LIVE_ROOT)?;
+    let map = read(&metadata, &superblock, device, stop)?;
+    let size = size.unwrap_or(map.end());
+    Ok(map.finish(size))
+}
+
+fn read(metadata: &Metadata, superblock: &Superblock, device: u32, stop: &Stop) -> Result<MapBuilder> {
+    let chunk = superblock.chunk_bytes();
+    let mut map = MapBuilder::new(MapSource::Thin);
+    mapped_runs(metadata, superblock, device, stop, |run: Run| {
+        match (run.begin.checked_mul(chunk), run.length.checked_mul(chunk)) {
+            (Some(offset), Some(length)) if offset.checked_add(length).is_some() => map.push(offset, length),
+            _ => Err(beyond_any_volume(metadata, device, run)),
+        }
+    })?;
+    Ok(map)
+}
+
+fn beyond_any_volume(metadata: &Metadata, device: u32, run: Run) -> Error {
+    let why = format!("device {device} has chunk {} mapped, which is beyond the end of any volume", run.begin);
+    Error::guard("cannot read thin metadata", metadata.path().display(), why)
+}

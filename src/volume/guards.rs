@@ -1,0 +1,184 @@
+//! Who else uses a target: asked before the first byte is written to it.
+//!
+//! Opening a device exclusively (O_EXCL, open(2)) is what decides for mounts, device-mapper, md and swap; what is
+//! read here says why in the admin's words. A virtual machine's process opens its disk without O_EXCL, so
+//! processes that have the target open for writing are looked for as well.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Refuses a target that some process has open for writing.
+pub(super) fn refuse_if_open(name: &str, target: &Metadata) -> Result<()> {
+    match writer_of(target) {
+        None => Ok(()),
+        Some((pid, command)) => Err(Error::guard(
+            "target refused",
+            name,
+            format_args!("{command} (process {pid}) has it open for writing"),
+        )
+        .way_out("end that process first; lvpipe writes only what nobody else writes")),
+    }
+}
+
+/// Refuses a file that is a loop device's.
+pub(super) fn refuse_if_loop(name: &str, target: &Metadata) -> Result<()> {
+    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
+        let same =
+            fs::metadata(backing.trim_end()).is_ok_and(|m| (m.dev(), m.ino()) == (target.dev(), target.ino()));
+        if same {
+            let device = entry.file_name();
+            let device = device.to_string_lossy();
+            return Err(Error::guard("target refused", name, format_args!("/dev/{device} is attached to it"))
+                .way_out(format!("losetup -d /dev/{device}")));
+        }
+    }
+    Ok(())
+}
+
+/// Why a device could not be opened exclusively.
+pub(super) fn busy_device(name: &str, device: &Metadata) -> Error {
+    let number = (nix::sys::stat::major(device.rdev()), nix::sys::stat::minor(device.rdev()));
+    let refused = |why: String| Error::guard("target refused", name, why);
+    if let Some(mount_point) = mounted_on(number) {
+        return refused(format!("it is mounted on {mount_point}")).way_out(format!("umount {mount_point}"));
+    }
+    if is_swap(device) {
+        return refused("it is in use as swap".into()).way_out(format!("swapoff {name}"));
+    }
+    match holders(number) {
+        names if names.is_empty() => refused("it is in use by the system".into()),
+        names => refused(format!("it is in use by {}", names.join(", "))),
+    }
+}
+
+fn mounted_on((major, minor): (u64, u64)) -> Option<String> {
+    let device = format!("{major}:{minor}");
+    // proc_pid_mountinfo(5): the third field is the device, the fifth where it is mounted.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        (fields.nth(2)? == device).then(|| fields.nth(1).unwrap_or_default().replace("\\040", " "))
+    })
+}
+
+fn is_swap(device: &Metadata) -> bool {
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    swaps
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .any(|path| fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device() && m.rdev() == device.rdev()))
+}
+
+/// Names of the devices built on this one, and of its partitions that are mounted.
+fn holders((major, minor): (u64, u64)) -> Vec<String> {
+    let sys = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    let mut names: Vec<String> = fs::read_dir(sys.join("holders"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| device_name(&entry.path()))
+        .collect();
+    for partition in fs::read_dir(&sys).into_iter().flatten().flatten() {
+        let numbers = fs::read_to_string(partition.path().join("dev")).unwrap_or_default();
+        let Some((major, minor)) = numbers.trim().split_once(':') else { continue };
+        if let (Ok(major), Ok(minor)) = (major.parse(), minor.parse())
+            && let Some(mount_point) = mounted_on((major, minor))
+        {
+            names.push(format!(
+                "its partition {}, mounted on {mount_point}",
+                partition.file_name().to_string_lossy()
+            ));
+        }
+    }
+    names
+}
+
+/// `vg-lv` for a device-mapper device, else the kernel's name.
+fn device_name(sys: &Path) -> String {
+    match fs::read_to_string(sys.join("dm/name")) {
+        Ok(name) => format!("/dev/mapper/{}", name.trim_end()),
+        Err(_) => format!("/dev/{}", sys.file_name().unwrap_or_default().to_string_lossy()),
+    }
+}
+
+/// A process, other than this one, that has the volume open for writing.
+fn writer_of(volume: &Metadata) -> Option<(u32, String)> {
+    let is_device = volume.file_type().is_block_device();
+    let same = |other: &Metadata| match is_device {
+        true => other.file_type().is_block_device() && other.rdev() == volume.rdev(),
+        false => (other.dev(), other.ino()) == (volume.dev(), volume.ino()),
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != std::process::id()).find_map(|pid| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let mut open = descriptors.flatten().filter(|fd| fs::metadata(fd.path()).is_ok_and(|m| same(&m)));
+        let writes = open.any(|fd| is_for_writing(pid, &fd.file_name().to_string_lossy()));
+        let command = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        writes.then(|| (pid, command().trim_end().to_string()))
+    })
+}
+
+/// proc(5): `flags` of fdinfo is octal; its last two bits are the access mode.
+fn is_for_writing(pid: u32, fd: &str) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags
+        .and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok())
+        .is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY && flags & libc::O_PATH == 0)
+}
+
+/// Locks a file for this process alone, so that two transfers cannot write it at once. qemu locks its images in
+/// the same way (F_OFD_SETLK, fcntl(2)), so that an image in use is seen even where /proc cannot be read.
+pub(super) fn lock_file(name: &str, file: &File) -> Result<()> {
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)) {
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {
+            Err(Error::guard("target refused", name, "another process holds a lock on it")
+                .way_out("another transfer or a virtual machine is using it: end that first"))
+        }
+        // A file system without locks is not a reason to refuse.
+        _ => Ok(()),
+    }
+}
+
+/// The size a device must have at least, said with what is missing.
+pub(super) fn refuse_if_smaller(name: &str, has: u64, needs: u64) -> Result<()> {
+    if has >= needs {
+        return Ok(());
+    }
+    let missing = needs - has;
+    Err(Error::guard(
+        "target refused",
+        name,
+        format_args!("it has {has} bytes, the source has {needs}: {missing} bytes are missing"),
+    )
+    .way_out(format!("for a logical volume: lvextend -L +{missing}b {name}")))
+}
+
+/// A missing or unusable file's error, with the way out for what people mistype most.
+pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
+    let failed = Error::io(what, name, error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failed.way_out("devices are root's: run it with sudo"),
+        _ => failed,
+    }
+}
+
+/// A target that refuses writes.
+pub(super) fn read_only(name: &str) -> Error {
+    Error::guard("target refused", name, "it is read-only")
+        .way_out(format!("for a logical volume: lvchange -p rw {name}; for others: blockdev --setrw {name}"))
+}

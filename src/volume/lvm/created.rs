@@ -1,0 +1,98 @@
+//! A thin LV made for a target: `recv --create`.
+//!
+//! In: a pool, a name, a size. Out: the LV, active. It is removed again on drop, unless it is kept because all of
+//! it has arrived. Until then it is marked as temporary, so that even a power cut leaves nothing half-written that
+//! looks whole.
+
+use super::held::HeldLv;
+use super::marks::Marks;
+use super::resolve::is_valid;
+use super::{LogicalVolume, Lvm};
+use crate::error::{Error, Result, Status};
+use crate::reserve::Reservations;
+
+/// The LV; removed on drop unless kept. Close its device before it is dropped.
+#[derive(Debug)]
+pub struct CreatedLv {
+    lvm: Lvm,
+    marks: Marks,
+    held: HeldLv,
+    volume: LogicalVolume,
+}
+
+impl CreatedLv {
+    /// Makes a thin LV of at least `size` bytes, 1 to 2^63: LVM rounds up to whole extents of the group.
+    ///
+    /// # Errors
+    /// Status [`Status::Guard`] when there is an LV of this name already or no such pool; else LVM's words.
+    pub fn create(
+        lvm: &Lvm,
+        vg: &str,
+        pool: &str,
+        name: &str,
+        size: u64,
+        reservations: &Reservations,
+    ) -> Result<Self> {
+        check(lvm, vg, pool, name)?;
+        let marks = Marks::of_this_boot()?;
+        let held = HeldLv::record(lvm, vg, name, reservations)?;
+        // LVM takes sizes in whole sectors only.
+        let virtual_size = format!("{}b", size.div_ceil(512) * 512);
+        let pool_name = format!("{vg}/{pool}");
+        let mut arguments = vec!["--type=thin", "-qq", "--yes", "--name", name, "--virtualsize", &virtual_size];
+        arguments.extend(marks.all().into_iter().flat_map(|tag| ["--addtag", tag]));
+        arguments.extend(["--activate=y", "--setactivationskip=n", "--thinpool", &pool_name]);
+        lvm.run("lvcreate", &arguments)?;
+        let volume = lvm.find(vg, name)?.filter(LogicalVolume::is_active);
+        let volume = volume.ok_or_else(|| {
+            Error::new(Status::Io, "cannot use a new volume", held.full_name(), "LVM does not make it active")
+                .way_out("see activation/volume_list in lvm.conf")
+        })?;
+        Ok(CreatedLv { lvm: lvm.clone(), marks, held, volume })
+    }
+
+    /// The LV.
+    pub fn volume(&self) -> &LogicalVolume {
+        &self.volume
+    }
+
+    /// It is whole: it stays, as an LV like any other. Where that cannot be recorded it is removed.
+    pub fn keep(self) -> Result<()> {
+        let name = self.held.full_name();
+        let mut arguments = vec!["-qq"];
+        arguments.extend(self.marks.all().into_iter().flat_map(|tag| ["--deltag", tag]));
+        arguments.push(&name);
+        // Before the record is cleared: killed in between, the record without the mark removes nothing.
+        self.lvm.run("lvchange", &arguments)?;
+        self.held.keep()
+    }
+
+    /// Removes it, and says if that failed; the next run tries again then.
+    pub fn remove(mut self) -> Result<()> {
+        self.held.remove()
+    }
+}
+
+/// Refuses what would fail, before anything is done, and what would remove an LV that is not ours afterwards.
+fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
+    let full_name = format!("{vg}/{name}");
+    if let Some(wrong) = [vg, pool, name].into_iter().find(|name| !is_valid(name)) {
+        let why = "LVM allows letters, digits and + _ . - in names, 127 at most";
+        return Err(Error::new(Status::Usage, "cannot create volume", wrong, why));
+    }
+    if lvm.find(vg, name)?.is_some() {
+        return Err(Error::guard("cannot create volume", full_name, "it exists already")
+            .way_out("receive into it without --create, or choose another name"));
+    }
+    match lvm.find(vg, pool)? {
+        Some(pool) if pool.is_thin_pool() => Ok(()),
+        Some(other) => {
+            let why = format!("{} is no thin pool", other.full_name());
+            Err(Error::guard("cannot create volume", full_name, why).way_out("lvs -o +lv_layout lists the pools"))
+        }
+        None => {
+            let why = format!("there is no pool {vg}/{pool}");
+            Err(Error::guard("cannot create volume", full_name, why).way_out("lvs -o +lv_layout lists the pools"))
+        }
+    }
+}

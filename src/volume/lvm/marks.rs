@@ -1,0 +1,76 @@
+//! How an LV shows that lvpipe made it and is to remove it: tags, which survive what the registry in /run does not.
+//!
+//! The tag of the boot tells a power cut's leftovers from what a living lvpipe holds: what was made since this boot
+//! is in the registry, what was made before has no owner any more.
+
+use std::fs;
+
+use super::LogicalVolume;
+use crate::error::{Error, Result};
+
+/// On every LV that lvpipe is to remove again.
+pub(super) const TEMPORARY: &str = "lvpipe.temporary";
+
+/// The marks of this host since it booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marks {
+    host: String,
+    boot: String,
+}
+
+impl Marks {
+    /// Asks the kernel: gethostname(2), and boot_id of random(4).
+    pub(super) fn of_this_boot() -> Result<Self> {
+        let host = nix::unistd::gethostname()
+            .map_err(|why| Error::io("cannot tell the name of this host", "", &why.into()))?;
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        let boot = fs::read_to_string(boot_id).map_err(|why| Error::io("cannot read", boot_id, &why))?;
+        Ok(Marks::new(&host.to_string_lossy(), &boot))
+    }
+
+    fn new(host: &str, boot: &str) -> Self {
+        Marks {
+            host: format!("lvpipe.host.{}", allowed(host)),
+            boot: format!("lvpipe.boot.{}", allowed(boot.trim())),
+        }
+    }
+
+    /// All tags of an LV that this process makes.
+    pub(super) fn all(&self) -> [&str; 3] {
+        [TEMPORARY, &self.host, &self.boot]
+    }
+
+    /// Whether the LV was made by an lvpipe of this host before it booted.
+    pub(super) fn is_of_an_earlier_boot(&self, lv: &LogicalVolume) -> bool {
+        lv.has_tag(TEMPORARY) && lv.has_tag(&self.host) && !lv.has_tag(&self.boot)
+    }
+}
+
+/// With LVM's tags, letters and digits and a few signs are allowed.
+fn allowed(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+impl Marks {
+    /// Those of another boot of the same host.
+    pub(super) fn of_an_earlier_boot() -> Self {
+        Marks { boot: "lvpipe.boot.earlier".into(), ..Marks::of_this_boot().expect("the kernel tells") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_hold_only_what_lvm_allows() {
+        let marks = Marks::new("h\u{f6}st 1", "0123-ab\n");
+        assert_eq!(marks.all(), ["lvpipe.temporary", "lvpipe.host.h_st_1", "lvpipe.boot.0123-ab"]);
+    }
+
+    #[test]
+    fn two_calls_agree() {
+        assert_eq!(Marks::of_this_boot(), Marks::of_this_boot());
+    }
+}

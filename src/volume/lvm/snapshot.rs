@@ -1,0 +1,88 @@
+//! A thin snapshot for the time of a run: a source that stands still while its origin is written to.
+//!
+//! In: a thin LV, mounted or not. LVM suspends it for the moment of the snapshot, which makes file systems on it
+//! write out what they hold. Out: the snapshot, active, read-only.
+
+use super::held::HeldLv;
+use super::marks::Marks;
+use super::{LogicalVolume, Lvm};
+use crate::error::{Error, Result, Status};
+use crate::reserve::Reservations;
+
+/// The longest name that device-mapper takes, less the NUL: DM_NAME_LEN in linux/dm-ioctl.h.
+const LONGEST_DEVICE_NAME: usize = 127;
+
+/// The snapshot; removed on drop. Close its device before: what is open cannot be removed.
+#[derive(Debug)]
+pub struct TemporarySnapshot {
+    held: HeldLv,
+    volume: LogicalVolume,
+}
+
+impl TemporarySnapshot {
+    /// Takes a snapshot of a thin LV and activates it.
+    ///
+    /// # Errors
+    /// When LVM refuses: the pool is full or needs repair, the group is exported, and so on, in its words.
+    pub fn take(lvm: &Lvm, origin: &LogicalVolume, reservations: &Reservations) -> Result<Self> {
+        let marks = Marks::of_this_boot()?;
+        let number = getrandom::u32()
+            .map_err(|why| Error::new(Status::Io, "cannot name a snapshot", origin.full_name(), why))?;
+        let name = name(origin, number);
+        let held = HeldLv::record(lvm, &origin.vg, &name, reservations)?;
+        let origin_name = origin.full_name();
+        let mut arguments = vec!["--snapshot", "-qq", "--name", &name, "--permission=r"];
+        // It keeps the flag that leaves it out of automatic activation: nobody else is to open it, ever.
+        arguments.extend(["--setactivationskip=y", "--ignoreactivationskip", "--activate=y"]);
+        arguments.extend(marks.all().into_iter().flat_map(|tag| ["--addtag", tag]));
+        arguments.push(&origin_name);
+        lvm.run("lvcreate", &arguments)?;
+        let volume = lvm.find(&origin.vg, &name)?.filter(LogicalVolume::is_active);
+        let volume = volume.ok_or_else(|| {
+            Error::new(Status::Io, "cannot use a snapshot", held.full_name(), "LVM does not make it active")
+                .way_out("see activation/volume_list in lvm.conf")
+        })?;
+        Ok(TemporarySnapshot { held, volume })
+    }
+
+    /// The snapshot as an LV.
+    pub fn volume(&self) -> &LogicalVolume {
+        &self.volume
+    }
+
+    /// Removes it, and says if that failed; the next run tries again then.
+    pub fn remove(mut self) -> Result<()> {
+        self.held.remove()
+    }
+}
+
+/// `LV.lvpipe-0123abcd`, with a long LV's name cut so that the device's name is not too long for the kernel.
+fn name(origin: &LogicalVolume, number: u32) -> String {
+    let suffix = format!(".lvpipe-{number:08x}");
+    // A dash is doubled in the device's name; one stands between group and LV.
+    let length = |text: &str| text.len() + text.matches('-').count();
+    let room = LONGEST_DEVICE_NAME.saturating_sub(length(&origin.vg) + 1 + length(&suffix));
+    let mut base = origin.name.as_str();
+    while length(base) > room {
+        // LVM's names are ASCII: any byte is a character.
+        base = base.get(..base.len() - 1).unwrap_or_default();
+    }
+    format!("{base}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::volume;
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_named_for_its_origin_and_fits_the_kernel() {
+        assert_eq!(name(&volume("vg", "vm1"), 0x12_abcd), "vm1.lvpipe-0012abcd");
+        for lv in ["x".repeat(120), "-".repeat(90), "ab-".repeat(40)] {
+            let name = name(&volume("my-vg", &lv), u32::MAX);
+            let device = format!("my--vg-{}", name.replace('-', "--"));
+            assert!((125..=127).contains(&device.len()), "{device}: {}", device.len());
+            assert!(name.ends_with(".lvpipe-ffffffff"));
+        }
+    }
+}

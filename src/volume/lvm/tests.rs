@@ -1,0 +1,248 @@
+//! The guards against a fake of LVM: shell scripts that keep LVs as files and note what they were asked.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::marks::{Marks, TEMPORARY};
+use super::{Activation, CreatedLv, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
+use crate::error::Status;
+use crate::reserve::{Held, Reservations};
+
+/// The scripts. A file of the repository: one that was just written cannot be run while another test's child, made
+/// in between, still has it open for writing.
+const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/volume/lvm/fake-lvm.sh");
+
+struct Fake {
+    directory: TempDir,
+    lvm: Lvm,
+    reservations: Reservations,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("scratch directory");
+        let path = directory.path();
+        for command in ["lvs", "lvcreate", "lvchange", "lvremove"] {
+            symlink(FAKE, path.join(command)).expect("linked");
+        }
+        fs::create_dir_all(path.join("volumes/vg")).expect("made");
+        let (lvm, reservations) = (Lvm::in_directory(path), Reservations::open_in(&path.join("run")));
+        Fake { directory, lvm, reservations }
+    }
+
+    fn lv(&self, name: &str, attributes: &str, tags: &str) -> LogicalVolume {
+        fs::write(self.path(name), format!("{attributes}\n{tags}\n")).expect("written");
+        self.lvm.find("vg", name).expect("asked").expect("just made")
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join("volumes/vg").join(name)
+    }
+
+    fn volumes(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path().join("volumes/vg")).expect("read");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("read").file_name().into_string().expect("ASCII")).collect();
+        names.sort();
+        names
+    }
+
+    fn refuse(&self, command: &str, complaint: &str) {
+        fs::write(self.directory.path().join(format!("refuse-{command}")), complaint).expect("written");
+    }
+
+    fn allow(&self, command: &str) {
+        fs::remove_file(self.directory.path().join(format!("refuse-{command}"))).expect("removed");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).expect("read")
+    }
+
+    /// As the next run would: the registry's files of this process are still locked by `self.reservations`, so
+    /// that is given up first.
+    fn next_run(&mut self) -> Vec<String> {
+        self.reservations = Reservations::open_in(&self.directory.path().join("run"));
+        cleanup_stale(&self.lvm, &self.reservations, true).expect("cleaned")
+    }
+
+    /// What is on record.
+    fn on_record(&mut self) -> Vec<Held> {
+        self.reservations = Reservations::open_in(&self.directory.path().join("run"));
+        self.reservations.stale().expect("read").iter().map(|stale| stale.held().clone()).collect()
+    }
+}
+
+/// An LV that only its names matter of.
+pub(super) fn volume(vg: &str, name: &str) -> LogicalVolume {
+    let fake = Fake::new();
+    let mut volume = fake.lv("some", "Vwi-a-tz--", "-");
+    (volume.vg, volume.name) = (vg.into(), name.into());
+    volume
+}
+
+#[test]
+fn a_temporary_snapshot_is_marked_active_and_gone_with_its_guard() {
+    let mut fake = Fake::new();
+    let origin = fake.lv("vm1", "Vwi-aotz--", "-");
+    let snapshot = TemporarySnapshot::take(&fake.lvm, &origin, &fake.reservations).expect("taken");
+    let name = snapshot.volume().name.clone();
+    assert!(name.starts_with("vm1.lvpipe-"), "{name}");
+    assert!(snapshot.volume().is_active());
+    for tag in Marks::of_this_boot().expect("known").all() {
+        assert!(snapshot.volume().has_tag(tag), "{tag}");
+    }
+    assert_eq!(fake.volumes(), ["vm1".to_string(), name.clone()]);
+    drop(snapshot);
+    assert_eq!(fake.volumes(), ["vm1"]);
+    assert_eq!(fake.on_record(), []);
+    assert!(fake.log().contains("--snapshot") && fake.log().contains("--permission=r"), "{}", fake.log());
+}
+
+#[test]
+fn a_snapshot_that_lvm_refuses_leaves_nothing_and_says_why() {
+    let mut fake = Fake::new();
+    let origin = fake.lv("vm1", "Vwi-aotz--", "-");
+    fake.refuse("lvcreate", "  Cannot create new thin volume, free space in thin pool vg/pool reached threshold.");
+    let error = TemporarySnapshot::take(&fake.lvm, &origin, &fake.reservations).expect_err("refused");
+    assert_eq!(error.status(), Status::Io);
+    assert!(error.why().contains("reached threshold"), "{error}");
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn what_cannot_be_removed_is_said_and_left_to_the_next_run() {
+    let mut fake = Fake::new();
+    let origin = fake.lv("vm1", "Vwi-aotz--", "-");
+    let snapshot = TemporarySnapshot::take(&fake.lvm, &origin, &fake.reservations).expect("taken");
+    let name = snapshot.volume().full_name();
+    fake.refuse("lvremove", "Logical volume in use.");
+    let error = snapshot.remove().expect_err("refused");
+    assert_eq!(error.why(), "Logical volume in use.");
+
+    let notices = fake.next_run();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].starts_with(&format!("cannot remove {name}, left by lvpipe ")), "{notices:?}");
+    fake.allow("lvremove");
+    let notices = fake.next_run();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].starts_with(&format!("removed {name}, left by lvpipe ")), "{notices:?}");
+    assert_eq!(fake.volumes(), ["vm1"]);
+    assert_eq!(fake.next_run(), Vec::<String>::new());
+}
+
+#[test]
+fn a_created_volume_is_removed_unless_kept_and_then_unmarked() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    let create = |name: &str| CreatedLv::create(&fake.lvm, "vg", "pool", name, 1_000_000, &fake.reservations);
+    drop(create("failed").expect("made"));
+    assert_eq!(fake.volumes(), ["pool"]);
+    assert!(fake.log().contains("--virtualsize 1000448b"), "{}", fake.log());
+
+    create("whole").expect("made").keep().expect("kept");
+    let whole = fake.lvm.find("vg", "whole").expect("asked").expect("there");
+    assert!(whole.tags.is_empty(), "{:?}", whole.tags);
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn a_volume_is_not_created_over_another_nor_outside_a_pool() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    fake.lv("plain", "-wi-a-----", "-");
+    let rows = [
+        ("pool", "plain", "it exists already"),
+        ("plain", "new", "vg/plain is no thin pool"),
+        ("none", "new", "there is no pool vg/none"),
+    ];
+    for (pool, name, why) in rows {
+        let error = CreatedLv::create(&fake.lvm, "vg", pool, name, 4096, &fake.reservations).expect_err(why);
+        assert_eq!((error.status(), error.why()), (Status::Guard, why));
+    }
+    let error = CreatedLv::create(&fake.lvm, "vg", "pool", "a b", 4096, &fake.reservations).expect_err("a space");
+    assert_eq!(error.status(), Status::Usage);
+    assert!(!fake.log().contains("lvcreate"), "{}", fake.log());
+    assert_eq!(fake.volumes(), ["plain", "pool"]);
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn a_volume_is_active_for_a_run_and_only_if_it_was_not() {
+    let mut fake = Fake::new();
+    let inactive = fake.lv("kept", "Vwi---tz-k", "-");
+    let activation = Activation::of(&fake.lvm, &inactive, &fake.reservations).expect("activated");
+    let active = fake.lvm.find("vg", "kept").expect("asked").expect("there");
+    assert!(active.is_active());
+    assert!(Activation::of(&fake.lvm, &active, &fake.reservations).expect("nothing to do").is_none());
+    drop(activation);
+    assert!(!fake.lvm.find("vg", "kept").expect("asked").expect("there").is_active());
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn what_a_killed_run_left_is_undone_but_nothing_else() {
+    let mut fake = Fake::new();
+    let earlier = Marks::of_an_earlier_boot().all().join(",");
+    fake.lv("earlier", "Vwi---tz-k", &earlier);
+    fake.lv("other-host", "Vwi-a-tz-k", &format!("{TEMPORARY},lvpipe.host.other,lvpipe.boot.earlier"));
+    fake.lv("living", "Vwi-a-tz-k", &Marks::of_this_boot().expect("known").all().join(","));
+    fake.lv("dead", "Vwi-a-tz-k", TEMPORARY);
+    fake.lv("kept", "Vwi-a-tz--", "-");
+    fake.lv("activated", "Vwi-a-tz-k", "-");
+    let record = |held| {
+        // Dropped without being cleared, as when its process dies.
+        drop(fake.reservations.record(held).expect("recorded"));
+    };
+    record(Held::TemporaryLv { vg: "vg".into(), lv: "dead".into() });
+    // Killed after it was kept, before that was on record.
+    record(Held::TemporaryLv { vg: "vg".into(), lv: "kept".into() });
+    // Killed before it was made.
+    record(Held::TemporaryLv { vg: "vg".into(), lv: "never".into() });
+    record(Held::ActivatedLv { vg: "vg".into(), lv: "activated".into() });
+
+    let notices = fake.next_run();
+    let pid = std::process::id();
+    assert_eq!(
+        notices,
+        [
+            format!("removed vg/dead, left by lvpipe {pid}, which was killed"),
+            format!("deactivated vg/activated, made active by lvpipe {pid}, which was killed"),
+            "removed vg/earlier, left by an lvpipe that did not end before this host went down".to_string(),
+        ]
+    );
+    assert_eq!(fake.volumes(), ["activated", "kept", "living", "other-host"]);
+    assert_eq!(fake.next_run(), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_is_resolved_to_a_volume_or_left_to_be_a_path() {
+    let fake = Fake::new();
+    fake.lv("vm1", "Vwi---tz-k", "-");
+    let resolve = |name: &str| fake.lvm.resolve(name).map(|found| found.map(|volume| volume.full_name()));
+    for name in ["vg/vm1", "/dev/vg/vm1", "/dev/mapper/vg-vm1"] {
+        assert_eq!(resolve(name), Ok(Some("vg/vm1".into())), "{name}");
+    }
+    let file = fake.directory.path().join("log");
+    for path in
+        ["image", "./vg/vm1", "a/b/c", "/dev/null", "/dev/vg/other", "/srv/new.img", file.to_str().expect("ASCII")]
+    {
+        assert_eq!(resolve(path), Ok(None), "{path}");
+    }
+    // A file that could be made, beside Cargo.toml, where tests run.
+    assert_eq!(resolve("src/new.img"), Ok(None));
+    let error = resolve("vg/other").expect_err("neither a volume nor a file");
+    assert!(error.to_string().starts_with("no such volume: vg/other: "), "{error}");
+}
+
+#[test]
+fn without_lvm_a_path_is_a_path_and_a_volume_asks_for_the_package() {
+    let lvm = Lvm::in_directory(Path::new("/nowhere"));
+    assert_eq!(lvm.resolve("src/new.img"), Ok(None));
+    assert_eq!(lvm.resolve("/dev/vg/vm1"), Ok(None));
+    let error = lvm.resolve("vg/vm1").expect_err("cannot know");
+    assert!(error.to_string().contains("apt install lvm2"), "{error}");
+}

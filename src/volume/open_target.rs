@@ -1,0 +1,207 @@
+//! From a name to a target, past the guards.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm};
+use super::open_source::clean_up;
+use super::pool_watch::PoolWatch;
+use super::{BlockTarget, Discards, FileTarget, STREAM, StreamTarget, Target, guards, identity};
+use crate::byte_size::ByteSize;
+use crate::error::{Error, Result};
+use crate::reserve::Reservations;
+use crate::stop::Stop;
+use crate::thin::{Dmsetup, ThinVolume};
+
+/// What is known of the stream when the target is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected<'a> {
+    /// The identity of its source: a target that is just being read is refused.
+    pub source: Option<&'a str>,
+    /// Bytes of the volume, unless it is a byte stream.
+    pub size: Option<u64>,
+    /// Bytes in the source's used map.
+    pub used: Option<u64>,
+}
+
+/// A target that is open, with what it needs. The parts are dropped in this order: what is held goes after the
+/// target is closed.
+pub struct OpenTarget {
+    /// What is written.
+    pub target: Arc<dyn Target>,
+    /// What is held while it is written.
+    pub held: HeldForTarget,
+    /// What the user should know.
+    pub notices: Vec<String>,
+}
+
+/// What is held outside the process while a target is written; undone when dropped, as for a transfer that failed.
+/// Close the target before.
+#[derive(Default)]
+pub struct HeldForTarget {
+    _pool: Option<PoolWatch>,
+    created: Option<CreatedLv>,
+    activation: Option<Activation>,
+}
+
+impl HeldForTarget {
+    /// The transfer is whole: a volume that was made for it stays.
+    ///
+    /// # Errors
+    /// LVM's words.
+    pub fn keep(self) -> Result<()> {
+        self.created.map_or(Ok(()), CreatedLv::keep)?;
+        self.activation.map_or(Ok(()), Activation::end)
+    }
+}
+
+/// Opens a target by name: `-`, a path, or `vg/lv`.
+///
+/// # Errors
+/// A guard's, before anything is written; or the system's.
+pub fn open_target(name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+    if name == STREAM {
+        return Ok(plain(Arc::new(StreamTarget::stdout()?)));
+    }
+    let lvm = Lvm::default();
+    if let Some(volume) = lvm.resolve(name)? {
+        return open_lv(&lvm, &volume, expected, stop);
+    }
+    let path = Path::new(name);
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(plain(Arc::new(FileTarget::open(path, name)?))),
+        Err(e) => return Err(guards::cannot_open("cannot open target", name, &e)),
+    };
+    refuse_own_source(name, expected.source, &metadata)?;
+    let kind = metadata.file_type();
+    if kind.is_block_device() {
+        open_device(path, name, expected, stop)
+    } else if kind.is_file() {
+        Ok(plain(Arc::new(FileTarget::open(path, name)?)))
+    } else if kind.is_dir() {
+        Err(Error::usage("cannot open target", name, "it is a directory")
+            .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
+    } else {
+        let file = fs::OpenOptions::new().write(true).open(path);
+        let file = file.map_err(|e| guards::cannot_open("cannot open target", name, &e))?;
+        Ok(plain(Arc::new(StreamTarget::new(file, name))))
+    }
+}
+
+fn plain(target: Arc<dyn Target>) -> OpenTarget {
+    OpenTarget { target, held: HeldForTarget::default(), notices: Vec::new() }
+}
+
+fn refuse_own_source(name: &str, source: Option<&str>, target: &Metadata) -> Result<()> {
+    if source.is_some_and(|source| identity::is_being_read(source, target)) {
+        return Err(Error::guard("target refused", name, "it is the source that is being sent")
+            .way_out("name another target"));
+    }
+    Ok(())
+}
+
+/// Opens a device; a thin one is discarded instead of being filled with zeros, and its pool is watched.
+fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+    let thin = ThinVolume::at(path, &Dmsetup::default())?;
+    // Where an external origin shows through what is not mapped, discarding does not give zeros.
+    let unmaps = thin.as_ref().filter(|thin| thin.external_origin.is_none());
+    let discards = unmaps.map_or(Discards::Unknown, |thin| Discards::Unmap { chunk: thin.pool.chunk_bytes });
+    let target = BlockTarget::open(path, name, discards, stop)?;
+    let mut open = plain(Arc::new(target));
+    if let Some(thin) = thin {
+        let status = thin.pool.status()?;
+        let (used, total) = status.data_chunks;
+        let free = total.saturating_sub(used).saturating_mul(thin.pool.chunk_bytes);
+        if let Some(needed) = expected.used.filter(|needed| *needed > free) {
+            open.notices.push(format!(
+                "pool {} has {} free, the source uses {}: unless {name} holds much of it already or the pool grows, \
+                 it runs full",
+                thin.pool.name,
+                ByteSize(free),
+                ByteSize(needed)
+            ));
+        }
+        open.held._pool = Some(PoolWatch::start(thin.pool, stop)?);
+    }
+    Ok(open)
+}
+
+/// Opens an LV; one that is not active is made active for the time of the run.
+fn open_lv(lvm: &Lvm, volume: &LogicalVolume, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+    let name = volume.full_name();
+    if volume.is_thin_pool() {
+        return Err(Error::guard("target refused", &name, "it is a thin pool, not a volume in it")
+            .way_out(format!("to make a volume in it: lvpipe recv --create {name}:NAME")));
+    }
+    if volume.is_read_only() {
+        return Err(guards::read_only(&name));
+    }
+    let reservations = Reservations::open();
+    let mut notices = clean_up(lvm, &reservations, stop)?;
+    let activation = Activation::of(lvm, volume, &reservations)?;
+    if let Ok(metadata) = fs::metadata(&volume.path) {
+        refuse_own_source(&name, expected.source, &metadata)?;
+    }
+    let mut open = open_device(&volume.path, &name, expected, stop)?;
+    if volume.is_open() {
+        // Not mounted, and no process of ours to see: in another container, or opened by the kernel.
+        return Err(Error::guard("target refused", &name, "it is open elsewhere").way_out(
+            "lsof, fuser and \
+            `dmsetup info -c` tell more",
+        ));
+    }
+    notices.append(&mut open.notices);
+    let held = HeldForTarget { activation, ..open.held };
+    Ok(OpenTarget { held, notices, ..open })
+}
+
+/// A thin LV that is to be made: `vg/pool:name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVolume {
+    vg: String,
+    pool: String,
+    name: String,
+}
+
+impl FromStr for NewVolume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(vg, rest)| Some((vg, rest.split_once(':')?)));
+        match parts {
+            Some((vg, (pool, name))) if ![vg, pool, name].contains(&"") => {
+                Ok(NewVolume { vg: vg.into(), pool: pool.into(), name: name.into() })
+            }
+            _ => Err("expected VG/POOL:NAME, as in vg/pool:vm1".into()),
+        }
+    }
+}
+
+/// Makes a thin LV of the stream's size and opens it.
+///
+/// # Errors
+/// A usage error for a byte stream; a guard's when there is such an LV already; LVM's words.
+pub fn create_target(new: &NewVolume, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+    let Some(size) = expected.size.filter(|size| *size > 0) else {
+        return Err(Error::usage(
+            "cannot create target",
+            format_args!("{}/{}", new.vg, new.name),
+            "the stream does \
+            not say how large it is",
+        )
+        .way_out("create the volume with lvcreate and name it as the target"));
+    };
+    let (lvm, reservations) = (Lvm::default(), Reservations::open());
+    let mut notices = clean_up(&lvm, &reservations, stop)?;
+    stop.check()?;
+    let created = CreatedLv::create(&lvm, &new.vg, &new.pool, &new.name, size, &reservations)?;
+    let volume = created.volume();
+    let mut open = open_device(&volume.path, &volume.full_name(), expected, stop)?;
+    notices.append(&mut open.notices);
+    Ok(OpenTarget { held: HeldForTarget { created: Some(created), ..open.held }, notices, ..open })
+}

@@ -1,0 +1,147 @@
+# What the scenarios have in common: claims, pools and volumes, and the truth about them from other tools than lvpipe.
+# Sizes are as LVM takes them; volumes are VG/LV.
+
+# --- claims
+
+fail() {
+	echo "FAILED: $*" >&2
+	exit 1
+}
+
+# equal WHAT ACTUAL EXPECTED
+equal() {
+	[ "$2" = "$3" ] || fail "$1: '$2', not '$3'"
+}
+
+# at_most WHAT ACTUAL LIMIT
+at_most() {
+	[ "$2" -le "$3" ] || fail "$1: $2, more than $3"
+}
+
+# step TEXT: says in the log what comes next.
+step() {
+	echo "== $(cut -d. -f1 /proc/uptime) s: $*"
+}
+
+# exits STATUS COMMAND...: the command ends with just this status. Its stderr is in the file `err` (and shown).
+exits() {
+	expected=$1
+	shift
+	status=0
+	"$@" 2>err || status=$?
+	cat err >&2
+	equal "exit status of $*" "$status" "$expected"
+}
+
+# says FILE TEXT: the file has this text in it.
+says() {
+	grep -qF -e "$2" "$1" || fail "$1 does not say '$2': $(cat "$1")"
+}
+
+# within SECONDS COMMAND...: the command becomes true in this time.
+within() {
+	tries=$(($1 * 10))
+	shift
+	until "$@"; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || fail "not in time: $*"
+		sleep 0.1
+	done
+}
+
+# --- pools and volumes. The disks are /dev/vda to /dev/vdd, 4 GiB each, empty.
+
+# pool VG DISK SIZE CHUNK [OPTION...]: a volume group on the disk, with a thin pool named `pool`.
+pool() {
+	vg=$1 disk=$2 size=$3 chunk=$4
+	shift 4
+	vgcreate -qq "$vg" "$disk"
+	# Not zeroed: what is mapped and never written must be told from what is not mapped.
+	lvcreate -qq --type thin-pool --size "$size" --chunksize "$chunk" --zero y \
+		--poolmetadatasize 8m --poolmetadataspare n --name pool "$@" "$vg"
+}
+
+# thin VG/LV SIZE: a thin volume in the pool `pool`.
+thin() {
+	lvcreate -qq --type thin --virtualsize "$2" --thinpool "${1%/*}/pool" --name "${1#*/}"
+}
+
+# snapshot VG/LV NAME: a thin snapshot, not activated.
+snapshot() {
+	lvcreate -qq --snapshot --name "$2" "$1"
+}
+
+# dm VG/LV: its name for dmsetup.
+dm() {
+	echo "$(echo "${1%/*}" | sed 's/-/--/g')-$(echo "${1#*/}" | sed 's/-/--/g')"
+}
+
+# scatter VG/LV SEED COUNT: writes COUNT runs of noise, 4 to 64 KiB each, at places that SEED chooses.
+scatter() {
+	perl -e '
+		my ($file, $seed, $count) = @ARGV;
+		srand($seed);
+		open(my $volume, "+<:raw", $file) or die "$file: $!";
+		open(my $random, "<:raw", "/dev/urandom") or die "urandom: $!";
+		my $pages = sysseek($volume, 0, 2) / 4096;
+		while ($count--) {
+			my $length = 4096 * (1 + int(rand(16)));
+			sysread($random, my $noise, $length) == $length or die "urandom: $!";
+			sysseek($volume, 4096 * int(rand($pages - 15)), 0) or die "$file: $!";
+			syswrite($volume, $noise) == $length or die "$file: $!";
+		}' "/dev/$1" "$2" "$3"
+	sync "/dev/$1"
+}
+
+# digest FILE...: SHA-256 of a volume's or file's whole content, read past the page cache where it can be.
+digest() {
+	dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1
+}
+
+# --- the truth
+
+# mapped VG/LV: how many bytes of an active thin volume are mapped, by the kernel.
+mapped() {
+	dmsetup status "$(dm "$1")" | awk '$3 == "thin" { print $4 * 512 }'
+}
+
+# thin_id VG/LV: its number in the pool.
+thin_id() {
+	lvs --noheadings -o thin_id "$1" | tr -d ' '
+}
+
+# thin_dump_runs VG/LV: `OFFSET LENGTH` in bytes of each mapped run, by thin_dump, neighbours joined.
+# Takes and releases the pool's metadata snapshot.
+thin_dump_runs() {
+	vg=${1%/*}
+	dmsetup message "$(dm "$vg/pool")-tpool" 0 reserve_metadata_snap
+	thin_dump --metadata-snap --dev-id "$(thin_id "$1")" "/dev/mapper/$(dm "$vg/pool")_tmeta" >dump.xml
+	dmsetup message "$(dm "$vg/pool")-tpool" 0 release_metadata_snap
+	chunk=$(sed -n 's/.*data_block_size="\([0-9]*\)".*/\1/p' dump.xml)
+	awk -F'"' -v chunk=$((chunk * 512)) '
+		function run(begin, length_) {
+			if (begin == end) { end += length_; return }
+			if (end > start) print start * chunk, (end - start) * chunk
+			start = begin; end = begin + length_
+		}
+		BEGIN { start = 0; end = 0 }
+		/<single_mapping/ { run($2, 1) }
+		/<range_mapping/ { run($2, $6) }
+		END { if (end > start) print start * chunk, (end - start) * chunk }
+	' dump.xml
+}
+
+# --- what must hold after each scenario, said to have ended well or not
+
+# No process, no metadata snapshot, no temporary volume and no record of one is left.
+nothing_left() {
+	left=$(ps -o pid,args | grep '[l]vpipe ' || true)
+	equal 'processes left' "$left" ''
+	dmsetup status --target thin-pool >pools
+	left=$(awk '$8 != "-" && $4 == "thin-pool"' pools)
+	equal 'metadata snapshots left' "$left" ''
+	left=$(lvs --noheadings -o lv_full_name @lvpipe.temporary)
+	equal 'temporary volumes left' "$left" ''
+	left=$(find /run/lvpipe -type f -size +0 2>/dev/null || true)
+	equal 'records left' "$left" ''
+}

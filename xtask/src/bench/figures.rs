@@ -1,0 +1,178 @@
+//! The table of figures, and its place in the README.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lvpipe::byte_size::ByteSize;
+
+use super::race::Outcome;
+
+/// One line of the table.
+pub struct Row {
+    what: String,
+    figure: String,
+    against: String,
+    ratio: String,
+    goal: String,
+    is_met: bool,
+}
+
+impl Row {
+    /// The first contender against the second; the goal is the largest ratio of their medians.
+    pub fn race(what: &str, against: &str, outcomes: &[Outcome], goal: f64) -> Row {
+        let ratio = outcomes[0].median().as_secs_f64() / outcomes[1].median().as_secs_f64().max(1e-9);
+        Row {
+            what: what.into(),
+            figure: times(&outcomes[0]),
+            against: format!("{against}: {}", times(&outcomes[1])),
+            ratio: format!("{ratio:.2}"),
+            goal: format!("≤ {goal}"),
+            is_met: ratio <= goal,
+        }
+    }
+
+    /// One contender against a limit.
+    pub fn alone(what: &str, outcome: &Outcome, limit: Duration) -> Row {
+        Row {
+            what: what.into(),
+            figure: times(outcome),
+            against: String::new(),
+            ratio: String::new(),
+            goal: format!("< {}", seconds(limit)),
+            is_met: outcome.median() < limit,
+        }
+    }
+
+    /// A peak of memory against a limit, in bytes.
+    pub fn memory(what: &str, peak: u64, limit: u64) -> Row {
+        Row {
+            what: what.into(),
+            figure: ByteSize(peak).to_string(),
+            against: String::new(),
+            ratio: String::new(),
+            goal: format!("< {}", ByteSize(limit)),
+            is_met: peak < limit,
+        }
+    }
+
+    fn markdown(&self) -> String {
+        let goal = if self.is_met { self.goal.clone() } else { format!("{}, **missed**", self.goal) };
+        format!("| {} | {} | {} | {} | {goal} |\n", self.what, self.figure, self.against, self.ratio)
+    }
+}
+
+/// The median, and between which times the runs were.
+fn times(outcome: &Outcome) -> String {
+    let (least, most) = outcome.range();
+    format!("{} ({} to {})", seconds(outcome.median()), seconds(least), seconds(most))
+}
+
+/// Three figures, down to milliseconds.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let decimals = match seconds {
+        ..1.0 => 3,
+        ..10.0 => 2,
+        _ => 1,
+    };
+    format!("{seconds:.decimals$} s")
+}
+
+/// All rows, and what they were measured on.
+pub struct Table {
+    material: String,
+    directory: PathBuf,
+    rows: Vec<Row>,
+}
+
+impl Table {
+    /// `material` describes what was measured, `directory` is where it was.
+    pub fn new(material: String, directory: &Path) -> Self {
+        Table { material, directory: directory.to_path_buf(), rows: Vec::new() }
+    }
+
+    /// Appends a row and shows it.
+    pub fn add(&mut self, row: Row) {
+        eprint!("{}", row.markdown());
+        self.rows.push(row);
+    }
+
+    /// The whole table, with the machine above it.
+    pub fn markdown(&self) -> Result<String> {
+        let mut text =
+            format!("{}\n{}. Median (fastest to slowest).\n\n", machine(&self.directory)?, self.material);
+        text += "| | lvpipe | compared with | ratio | goal |\n| --- | --- | --- | --- | --- |\n";
+        text.extend(self.rows.iter().map(Row::markdown));
+        Ok(text)
+    }
+}
+
+/// Cores, processor, memory, kernel, and the disk behind `directory`, in one sentence.
+fn machine(directory: &Path) -> Result<String> {
+    let line = |path: &str, key: &str| -> Result<String> {
+        let text = fs::read_to_string(path).context(path.to_string())?;
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        Ok(line.split_once(':').map_or("", |(_, value)| value).trim().to_string())
+    };
+    let processor = line("/proc/cpuinfo", "model name")?;
+    let memory = line("/proc/meminfo", "MemTotal")?;
+    let memory: u64 = memory.trim_end_matches("kB").trim().parse().context("MemTotal")?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let disk = Command::new("df").arg("--output=fstype,source").arg(directory).output()?;
+    let disk = String::from_utf8_lossy(&disk.stdout);
+    let mut disk = disk.lines().nth(1).unwrap_or_default().split_whitespace();
+    Ok(format!(
+        "{} cores ({processor}), {} of memory, Linux {}, {} on {}.",
+        std::thread::available_parallelism()?,
+        ByteSize(memory << 10),
+        kernel.trim(),
+        disk.next().unwrap_or("unknown file system"),
+        disk.next().unwrap_or("an unknown disk"),
+    ))
+}
+
+/// Lines of the README between which the table stands.
+const MARKERS: [&str; 2] = ["<!-- figures: cargo xtask bench --write-readme -->\n", "<!-- end of figures -->\n"];
+
+/// Puts the table between its markers.
+pub fn write_readme(readme: &Path, table: &str) -> Result<()> {
+    let text = fs::read_to_string(readme).with_context(|| readme.display().to_string())?;
+    Ok(fs::write(readme, replace(&text, table).context("README.md lacks the markers of the figures")?)?)
+}
+
+fn replace(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(MARKERS[0])?;
+    let (_, after) = rest.split_once(MARKERS[1])?;
+    Some(format!("{before}{}{table}{}{after}", MARKERS[0], MARKERS[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_replaces_what_is_between_the_markers() {
+        let text = format!("a\n{}old\n{}b\n", MARKERS[0], MARKERS[1]);
+        let replaced = replace(&text, "new\n").expect("markers");
+        assert_eq!(replaced, format!("a\n{}new\n{}b\n", MARKERS[0], MARKERS[1]));
+        assert_eq!(replace(&replaced, "new\n"), Some(replaced));
+        assert_eq!(replace("no markers", "new\n"), None);
+    }
+
+    #[test]
+    fn a_missed_goal_is_said() {
+        assert_eq!(Row::memory("peak", 1 << 20, 2 << 20).markdown(), "| peak | 1.00 MiB |  |  | < 2.00 MiB |\n");
+        assert!(Row::memory("peak", 3 << 20, 2 << 20).markdown().ends_with("| < 2.00 MiB, **missed** |\n"));
+    }
+
+    #[test]
+    fn times_have_three_figures() {
+        let rows = [(0.0123, "0.012 s"), (1.234, "1.23 s"), (12.34, "12.3 s")];
+        for (time, text) in rows {
+            assert_eq!(seconds(Duration::from_secs_f64(time)), text);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Commands joined by pipes, timed as a whole, with the peak memory of each.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, PipeReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// `a | b > file`, as a shell would run it.
+#[derive(Debug, Clone, Default)]
+pub struct Pipeline {
+    commands: Vec<Vec<OsString>>,
+    input: Option<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+/// What one run took.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// From the start of the first command to the end of the last one.
+    pub time: Duration,
+    /// Peak resident memory of each command, in bytes, in their order: getrusage(2)'s ru_maxrss.
+    pub peaks: Vec<u64>,
+}
+
+impl Pipeline {
+    /// A pipeline of one command.
+    pub fn new(command: &[&dyn AsRef<OsStr>]) -> Self {
+        Pipeline::default().pipe(command)
+    }
+
+    /// Appends a command that reads what the one before writes.
+    pub fn pipe(mut self, command: &[&dyn AsRef<OsStr>]) -> Self {
+        self.commands.push(command.iter().map(|word| word.as_ref().to_os_string()).collect());
+        self
+    }
+
+    /// The first command reads this file; without it, /dev/null.
+    pub fn input(mut self, path: &Path) -> Self {
+        self.input = Some(path.to_path_buf());
+        self
+    }
+
+    /// The last command writes to this file; without it, to /dev/null.
+    pub fn output(mut self, path: &Path) -> Self {
+        self.output = Some(path.to_path_buf());
+        self
+    }
+
+    /// Runs it, all commands at once. An error if one cannot be started or fails.
+    pub fn run(&self) -> Result<Measured> {
+        let started = Instant::now();
+        let mut children: Vec<(String, Child)> = Vec::new();
+        let mut upstream: Option<PipeReader> = None;
+        for (index, words) in self.commands.iter().enumerate() {
+            let (program, args) = words.split_first().context("a command has a name")?;
+            let mut command = Command::new(program);
+            command.args(args);
+            command.stdin(match (upstream.take(), &self.input) {
+                (Some(pipe), _) => Stdio::from(OwnedFd::from(pipe)),
+                (None, Some(path)) => File::open(path).with_context(|| path.display().to_string())?.into(),
+                (None, None) => Stdio::null(),
+            });
+            if index + 1 < self.commands.len() {
+                let (reader, writer) = io::pipe()?;
+                upstream = Some(reader);
+                command.stdout(OwnedFd::from(writer));
+            } else {
+                command.stdout(match &self.output {
+                    Some(path) => File::create(path).with_context(|| path.display().to_string())?.into(),
+                    None => Stdio::null(),
+                });
+            }
+            let name = program.to_string_lossy().into_owned();
+            let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+            children.push((name, child));
+            // `command` goes out of scope here and with it our copies of the pipe's ends: else no reader ever sees
+            // the end of its input.
+        }
+        let mut peaks = Vec::new();
+        let mut failed = Vec::new();
+        for (name, child) in children {
+            let (status, peak) = wait(child)?;
+            if !status.success() {
+                failed.push(format!("{name} ({status})"));
+            }
+            peaks.push(peak);
+        }
+        if !failed.is_empty() {
+            bail!("failed: {}", failed.join(", "));
+        }
+        Ok(Measured { time: started.elapsed(), peaks })
+    }
+}
+
+/// Waits for a child, and says how it ended and its peak memory in bytes.
+fn wait(child: Child) -> Result<(ExitStatus, u64)> {
+    let pid = libc::pid_t::try_from(child.id()).context("a process id")?;
+    let mut status = 0;
+    // SAFETY: rusage is plain integers, for which all bits zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to locals of the right type that outlive the call. The child is ours and nobody
+        // else waits for it: `child` is not waited for, and dropping it does not either.
+        let waited = unsafe { libc::wait4(pid, &mut status, 0, &mut usage) };
+        if waited == pid {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error).context("wait4");
+        }
+    }
+    // Kilobytes on Linux.
+    Ok((ExitStatus::from_raw(status), u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_go_through_from_file_to_file() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let (input, output) = (directory.path().join("in"), directory.path().join("out"));
+        std::fs::write(&input, "b\na\n").expect("written");
+        let measured = Pipeline::new(&[&"cat"]).pipe(&[&"sort"]).input(&input).output(&output).run().expect("runs");
+        assert_eq!(std::fs::read_to_string(&output).expect("read"), "a\nb\n");
+        assert_eq!(measured.peaks.len(), 2);
+        assert!(measured.peaks.iter().all(|peak| *peak > 100 << 10), "{:?}", measured.peaks);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named() {
+        let error = Pipeline::new(&[&"false"]).pipe(&[&"cat"]).run().expect_err("false fails");
+        assert_eq!(error.to_string(), "failed: false (exit status: 1)");
+        assert!(Pipeline::new(&[&"/nonexistent"]).run().is_err());
+    }
+}
