@@ -5,7 +5,7 @@
 //!
 //! - [`log`], [`counters`]: what is said, and what was moved.
 //! - [`geometry`], [`memory`], [`stash`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
-//! - [`pace`], [`rate`]: how fast each side may go.
+//! - [`pace`], [`rate`], [`stride`]: how fast each side may go, and in which steps.
 //! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
 //! - [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
@@ -34,6 +34,7 @@ pub mod run;
 mod signals;
 pub mod stash;
 pub mod status;
+pub mod stride;
 pub mod watchdog;
 pub mod writer;
 

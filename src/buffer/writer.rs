@@ -24,6 +24,7 @@ use super::pace::Pace;
 use super::rate::Rate;
 use super::ring::{Drain, Piece, Ring};
 use super::stash;
+use super::stride::Stride;
 use super::why;
 
 /// How an output is written.
@@ -39,6 +40,8 @@ pub struct Manner {
     pub record: Option<usize>,
     /// `-D`: bytes on a volume, whole blocks.
     pub volume: Option<u64>,
+    /// `-W`: somebody looks whether bytes move.
+    pub watched: bool,
     /// `--tapeaware`: the first ENOSPC only says that the end is near.
     pub tape_aware: bool,
     /// Who changes volumes.
@@ -89,17 +92,20 @@ impl Writer {
         let mut volume = Volume { number: 1, written: 0, start: Instant::now(), warned_of_end: false };
         let mut taken = 0;
         let mut in_block = 0;
+        let mut stride = Stride::new(self.manner.watched);
         while let Some(piece) = drain.next(taken) {
             if self.volume_is_full(&volume) {
                 self.next_volume(&mut volume)?;
             }
             let rate = self.manner.rate.as_ref().map(|rate| rate.now(ring));
-            let most = self.most_at_once(piece.len(), in_block, rate);
+            let most = self.most_at_once(piece.len(), in_block, rate, &stride);
             pace.wait();
+            let start = Instant::now();
             taken = match piece {
                 Piece::Bytes(data) => self.write_some(&data[..most], &mut volume)?,
                 Piece::Pipe { outlet, .. } => self.move_some(outlet, most)?,
             };
+            stride.took(start.elapsed());
             self.counters.written[self.index].bytes.fetch_add(taken as u64, Ordering::Relaxed);
             volume.written += taken as u64;
             if let Some(rate) = rate {
@@ -114,7 +120,7 @@ impl Writer {
     }
 
     /// How many of `len` bytes to give to one `write`, `in_block` bytes after the beginning of a block.
-    fn most_at_once(&self, len: usize, in_block: usize, rate: Option<u64>) -> usize {
+    fn most_at_once(&self, len: usize, in_block: usize, rate: Option<u64>, stride: &Stride) -> usize {
         let rest_of_block = len.min(self.manner.block - in_block);
         if let Some(record) = self.manner.record {
             return rest_of_block.min(record);
@@ -123,7 +129,7 @@ impl Writer {
             return rest_of_block;
         }
         let len = if self.manner.pause.is_zero() { len } else { rest_of_block };
-        rate.map_or(len, |rate| Pace::step(rate, len))
+        rate.map_or(stride.of(len), |rate| Pace::step(rate, stride.of(len)))
     }
 
     /// Whether each `write` makes a record, or may meet the end of a medium.

@@ -108,6 +108,23 @@ fn a_slow_stream_is_no_stalled_one() {
 }
 
 #[test]
+fn a_slow_reader_is_no_stalled_one() {
+    let place = Place::new();
+    // The real one ends this: no whole block is written in a second.
+    let (mut child, stdin) = stuck(&place, Program::Lvpipe, "-q -s 1M -b 8 -W 1", bytes(12_000_000));
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut some = vec![0; 32 << 10];
+    for _ in 0..12 {
+        stdout.read_exact(&mut some).expect("data");
+        thread::sleep(Duration::from_millis(250));
+    }
+    assert!(child.try_wait().expect("a child").is_none(), "{}", said(&mut child));
+    signal(&child, Signal::SIGINT);
+    assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+    drop(stdin);
+}
+
+#[test]
 fn the_watchdog_also_ends_the_wait_for_a_connection() {
     for program in BOTH {
         let place = Place::new();

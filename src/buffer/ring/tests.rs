@@ -197,7 +197,7 @@ fn pipes_and_memory_give_one_stream_within_the_capacity() {
     let geometry = Geometry { block, blocks };
     let (ring, mut filler, mut drains) = Ring::new(memory, stash, geometry, Watermarks::default(), 1);
     let mut end = drains.pop().expect("one drain");
-    let total = 20_000_001;
+    let total = 12_000_001;
     let (input, mut to) = std::io::pipe().expect("a pipe");
     let (mut from, output) = std::io::pipe().expect("a pipe");
     thread::scope(|scope| {
