@@ -30,7 +30,7 @@ use setup::{Next, Setup};
 
 /// Does what mbuffer would do, and returns its exit status.
 ///
-/// `program_name` is argv[0]; `args` are the arguments after it, and after `buffer` if that was given. The caller
+/// `program_name` is `argv[0]`; `args` are the arguments after it, and after `buffer` if that was given. The caller
 /// ends the process with the status returned: threads may still sit in system calls.
 pub fn run(program_name: &OsStr, args: impl Iterator<Item = OsString>) -> u8 {
     let shown = program_name.to_string_lossy().into_owned();

@@ -91,7 +91,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Nothing said yet; `program` is argv[0].
+    /// Nothing said yet; `program` is `argv[0]`.
     pub fn new(log: Arc<Log>, program: String) -> Self {
         Setup {
             log,
