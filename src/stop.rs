@@ -4,6 +4,10 @@
 //! [`Stop::send`] and [`Stop::recv`] return [`Stopped`] instead of blocking, so that no thread waits on a stage
 //! that has ended. Long loops ask [`Stop::check`].
 
+mod interruptible;
+
+pub use interruptible::Interruptible;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

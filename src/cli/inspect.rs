@@ -72,11 +72,11 @@ struct Report {
 
 impl Inspect {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let (mut stream, name) = match self.stream.as_str() {
+        let (stream, name) = match self.stream.as_str() {
             "-" => (stdin_stream()?, "stdin"),
             path => (File::open(path).map_err(|e| Error::io("cannot open stream", path, &e))?, path),
         };
-        let prelude = read_prelude(&mut stream, name)?;
+        let prelude = read_prelude(&stream, name, stop)?;
         let report = if self.verify {
             self.verify(stream, name, prelude, stop)?
         } else {

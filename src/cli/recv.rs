@@ -1,6 +1,6 @@
 //! `lvpipe recv`: a stream from stdin to a volume.
 
-use std::io::Read;
+use std::fs::File;
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use crate::engine::recv::{Receiving, recv};
 use crate::error::{Error, Result};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
-use crate::stop::Stop;
+use crate::stop::{Interruptible, Stop};
 use crate::volume::{Expected, NewVolume, OpenTarget, create_target, open_target};
 use crate::wire::{DigestKind, Prelude};
 
@@ -43,8 +43,8 @@ pub struct Recv {
 
 impl Recv {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let mut link = pipe::stdin()?;
-        let prelude = read_prelude(&mut link, "stdin")?;
+        let link = pipe::stdin()?;
+        let prelude = read_prelude(&link, "stdin", stop)?;
         let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
         let expected =
             Expected { source: prelude.lineage.identity.as_deref(), size: prelude.volume_size, used: prelude.used };
@@ -83,8 +83,8 @@ pub(super) fn verified_by(digest: DigestKind) -> String {
 }
 
 /// Reads a link's first bytes; of several links' streams there is only one here.
-pub(super) fn read_prelude(link: &mut impl Read, name: &str) -> Result<Prelude> {
-    let prelude = Prelude::read(link).map_err(|e| e.at(name, ""))?;
+pub(super) fn read_prelude(link: &File, name: &str, stop: &Stop) -> Result<Prelude> {
+    let prelude = Prelude::read(&mut Interruptible::new(link, stop)).map_err(|e| e.at(name, ""))?;
     if prelude.links != 1 {
         return Err(Error::stream(
             "cannot read stream",

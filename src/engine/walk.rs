@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::tally::{Received, Tally};
 use crate::error::Result;
-use crate::stop::Stop;
+use crate::stop::{Interruptible, Stop};
 use crate::wire::{End, FrameHeader, FrameKind, Prelude};
 use crate::wire::{frame, segments};
 
@@ -24,25 +24,26 @@ pub struct Walked {
 ///
 /// # Errors
 /// Where the stream is truncated, or a header damaged; or what the run's [`Stop`] was set to.
-pub fn walk(mut stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<Walked> {
+pub fn walk(stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<Walked> {
     let mut tally = Tally::new(prelude);
-    let mut skip = Skip::new(&stream);
+    let skip = Skip::new(&stream);
+    let mut reader = Interruptible::new(&stream, stop);
     let mut bytes = 0;
     loop {
         stop.check()?;
         let at = format!("at offset {} of the volume", tally.position());
-        let header = FrameHeader::read(&mut stream, prelude).map_err(|e| e.at(name, &at))?;
+        let header = FrameHeader::read(&mut reader, prelude).map_err(|e| e.at(name, &at))?;
         bytes += frame::HEADER as u64 + u64::from(header.payload);
         if header.kind == FrameKind::End {
-            let end = End::read(&header, &mut stream);
+            let end = End::read(&header, &mut reader);
             let received = end.and_then(|end| tally.finish(end)).map_err(|e| e.at(name, &at))?;
-            let trailing = stream.read(&mut [0]).is_ok_and(|length| length > 0);
+            let trailing = reader.read(&mut [0]).is_ok_and(|length| length > 0);
             return Ok(Walked { received, bytes, trailing });
         }
         tally.count(&header).map_err(|e| e.at(name, &at))?;
         if header.kind == FrameKind::Part {
-            header.read_segments(&mut stream).map_err(|e| e.at(name, &at))?;
-            skip.skip(&mut stream, header.payload.into()).map_err(|e| e.at(name, &at))?;
+            header.read_segments(&mut reader).map_err(|e| e.at(name, &at))?;
+            skip.skip(&stream, &mut reader, header.payload.into()).map_err(|e| e.at(name, &at))?;
             bytes += u64::from(header.segments) * segments::ENTRY as u64;
         }
     }
@@ -60,7 +61,7 @@ impl Skip {
         Skip { file }
     }
 
-    fn skip(&mut self, stream: &mut File, length: u64) -> Result<(), crate::wire::WireError> {
+    fn skip(&self, mut stream: &File, reader: &mut impl Read, length: u64) -> Result<(), crate::wire::WireError> {
         let skipped = match self.file {
             // Seeking goes beyond the end without an error.
             Some(file) => {
@@ -68,7 +69,7 @@ impl Skip {
                 stream.seek(SeekFrom::Current(length as i64))?;
                 length.min(file.saturating_sub(position))
             }
-            None => io::copy(&mut stream.take(length), &mut io::sink())?,
+            None => io::copy(&mut reader.take(length), &mut io::sink())?,
         };
         if skipped == length {
             Ok(())

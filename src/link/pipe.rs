@@ -4,7 +4,7 @@
 //! sixteenth of a part, which on a virtual machine costs more than the copying.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// A usage error when stdin is a terminal.
-pub fn stdin() -> Result<impl Read + Send + 'static> {
+pub fn stdin() -> Result<File> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
         return Err(Error::usage("no stream to receive", "stdin", "it is a terminal")

@@ -8,10 +8,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -69,6 +69,11 @@ impl FileTarget {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial);
         let file = open.map_err(|e| failed(&e))?;
         guards::lock_file(&partial.display().to_string(), &file)?;
+        // Between opening and locking, the transfer that had it may have ended: then this is its finished file
+        // under its own name by now, or one that is removed. Touching it would be the end of somebody's copy.
+        if !is_at(&file, &partial) {
+            return Err(Error::guard("target refused", name, "another transfer to it has just ended"));
+        }
         // What a killed transfer left is of no use to this one. Only now, with the lock, is it nobody's.
         file.set_len(0).map_err(|e| failed(&e))?;
         Ok(target(file, Place::Partial { partial, path: path.into(), renamed: AtomicBool::new(false) }))
@@ -168,6 +173,12 @@ impl Target for FileTarget {
         }
         Ok(())
     }
+}
+
+/// Whether the open file is the one that has this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(open), Ok(named)) if same(&open, &named))
 }
 
 /// Renames, unless somebody made a file of that name in the meantime.

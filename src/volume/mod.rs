@@ -7,6 +7,7 @@
 mod block;
 mod block_source;
 mod block_target;
+mod fifo;
 mod file_source;
 mod file_target;
 mod guards;

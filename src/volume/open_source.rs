@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lvm::{Activation, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
-use super::{BlockSource, FileSource, STREAM, Source, guards, identity, stdin_stream};
+use super::{BlockSource, FileSource, STREAM, Source, fifo, guards, identity, stdin_stream};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
@@ -119,7 +119,7 @@ pub fn open_source(name: &str, options: &SourceOptions, stop: &Stop) -> Result<O
         return Err(Error::usage("cannot open source", name, "it is a directory")
             .way_out(format!("for files: tar c {name} | lvpipe send - | ... lvpipe recv - | tar x")));
     } else {
-        What::Stream(File::open(path).map_err(|e| cannot_open(name, &e))?)
+        What::Stream(fifo::open_to_read(path, stop)?.map_err(|e| cannot_open(name, &e))?)
     };
     Ok(OpenSource { notices, ..plain(what, name, Some(&metadata)) })
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
-use super::{BlockTarget, Discards, FileTarget, STREAM, StreamTarget, Target, guards, identity};
+use super::{BlockTarget, Discards, FileTarget, STREAM, StreamTarget, Target, fifo, guards, identity};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
@@ -87,7 +87,7 @@ pub fn open_target(name: &str, expected: Expected<'_>, stop: &Stop) -> Result<Op
         Err(Error::usage("cannot open target", name, "it is a directory")
             .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
     } else {
-        let file = fs::OpenOptions::new().write(true).open(path);
+        let file = fifo::open_to_write(path, stop)?;
         let file = file.map_err(|e| guards::cannot_open("cannot open target", name, &e))?;
         Ok(plain(Arc::new(StreamTarget::new(file, name))))
     }

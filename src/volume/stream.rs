@@ -1,7 +1,7 @@
 //! Byte streams: stdin as a source of unknown length, a pipe as a target that takes everything in order.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +11,12 @@ use crate::error::{Error, Result};
 /// Stdin without a buffer of its own, to be read in parts.
 ///
 /// # Errors
-/// When it is closed.
+/// A usage error when it is a terminal; when it is closed.
 pub fn stdin_stream() -> Result<File> {
+    if io::stdin().is_terminal() {
+        return Err(Error::usage("no stream to read", "stdin", "it is a terminal")
+            .way_out("put a pipe or a file there: tar c . | lvpipe send - | ..."));
+    }
     own(io::stdin().as_fd(), "cannot read source", "stdin")
 }
 
@@ -24,8 +28,12 @@ pub struct StreamTarget {
 
 impl StreamTarget {
     /// # Errors
-    /// When stdout is closed.
+    /// A usage error when stdout is a terminal; when it is closed.
     pub fn stdout() -> Result<Self> {
+        if io::stdout().is_terminal() {
+            return Err(Error::usage("nowhere to write to", "stdout", "it is a terminal")
+                .way_out("put a pipe or a file there: lvpipe recv - | sha256sum"));
+        }
         Ok(Self::new(own(io::stdout().as_fd(), "cannot write target", "stdout")?, "stdout"))
     }
 

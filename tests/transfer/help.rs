@@ -1,0 +1,50 @@
+//! What the help shows can be typed: every lvpipe in every example parses.
+
+use lvpipe::cli::command;
+
+use crate::process::{lvpipe, run};
+
+/// The lvpipe commands in a line of examples: pipelines, redirections, quotes, a remark behind two blanks.
+fn commands(line: &str) -> Vec<Vec<&str>> {
+    let line = line.trim().split("  ").next().unwrap_or_default();
+    let pieces = line.split(['|', '\'']);
+    let commands = pieces.filter_map(|piece| Some(&piece[piece.find("lvpipe ")?..]));
+    commands
+        .map(|command| command.split(['<', '>']).next().unwrap_or_default().split_whitespace().collect())
+        .collect()
+}
+
+fn examples(args: &[&str]) -> Vec<String> {
+    let help = String::from_utf8(run(&mut lvpipe(args)).expect_ok().stdout).expect("text");
+    let (_, examples) =
+        help.split_once("\nExamples:\n").unwrap_or_else(|| panic!("no examples in {args:?}: {help}"));
+    examples.lines().take_while(|line| line.starts_with("  ")).map(String::from).collect()
+}
+
+#[test]
+fn every_example_parses() {
+    let tasks: Vec<String> = command().get_subcommands().map(|task| task.get_name().to_string()).collect();
+    assert!(tasks.contains(&"send".into()) && tasks.contains(&"recv".into()), "{tasks:?}");
+    let of_tasks = tasks.iter().flat_map(|task| examples(&[task, "--help"]));
+    for line in of_tasks.chain(examples(&["--help"])) {
+        let found = commands(&line);
+        assert!(!found.is_empty(), "no lvpipe in {line:?}");
+        for words in found {
+            if let Err(error) = command().try_get_matches_from(&words) {
+                panic!("{line:?}: {words:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn examples_are_taken_apart() {
+    let found = commands("  lvpipe send vg/a | ssh host 'lvpipe recv - | zfs recv t/a' > x    a remark | lvpipe x");
+    assert_eq!(found, [vec!["lvpipe", "send", "vg/a"], vec!["lvpipe", "recv", "-"]]);
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let said = run(&mut lvpipe(["--version"])).expect_ok().stdout;
+    assert_eq!(String::from_utf8_lossy(&said), concat!("lvpipe ", env!("CARGO_PKG_VERSION"), "\n"));
+}

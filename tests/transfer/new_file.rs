@@ -1,0 +1,121 @@
+//! A new target file is under its name only when it is whole: until then it is NAME.partial, which is gone after a
+//! failure and cannot be written by two at once.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Stdio};
+
+use crate::image::{Image, names, scratch_in_memory};
+use crate::process::{Running, recv, run, run_with_input, send, start, wait_until};
+
+fn stream_and_target(directory: &Path) -> (Vec<u8>, PathBuf) {
+    let source = directory.join("image");
+    Image::sample().write(&source);
+    let stream = run(&mut send(&["-s", "64k"], &source)).expect_ok().stdout;
+    fs::remove_file(source).expect("removed");
+    (stream, directory.join("copy"))
+}
+
+/// A receiver in the middle of its stream: how much of it is left, and where that goes.
+fn start_half<'a>(stream: &'a [u8], target: &Path) -> (Running, ChildStdin, &'a [u8]) {
+    let mut running = start(recv(&[], target).stdin(Stdio::piped()));
+    let mut writer = running.stdin();
+    let (half, rest) = stream.split_at(stream.len() / 2);
+    writer.write_all(half).expect("it reads");
+    let partial = target.with_extension("partial");
+    wait_until("it has begun", || partial.exists());
+    (running, writer, rest)
+}
+
+#[test]
+fn it_is_partial_while_it_is_written_and_has_its_name_afterwards() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let (running, mut writer, rest) = start_half(&stream, &target);
+    assert_eq!(names(scratch.path()), ["copy.partial"]);
+    writer.write_all(rest).expect("it reads");
+    drop(writer);
+    running.end().expect_ok();
+    assert_eq!(names(scratch.path()), ["copy"]);
+    Image::sample().assert_is(&target);
+}
+
+#[test]
+fn it_is_gone_when_the_transfer_fails() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let (running, writer, _) = start_half(&stream, &target);
+    drop(writer);
+    running.end().expect_failure(3, &["lvpipe: stream is truncated: stdin at offset "]);
+    assert!(names(scratch.path()).is_empty(), "{:?}", names(scratch.path()));
+}
+
+#[test]
+fn of_two_transfers_to_one_name_the_second_is_refused() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let (running, mut writer, rest) = start_half(&stream, &target);
+    run_with_input(&mut recv(&[], &target), &stream).expect_failure(
+        4,
+        &["lvpipe: target refused: ", "copy.partial: another process holds a lock on it\n  another"],
+    );
+    assert_eq!(names(scratch.path()), ["copy.partial"]);
+    writer.write_all(rest).expect("it still reads");
+    drop(writer);
+    running.end().expect_ok();
+    Image::sample().assert_is(&target);
+}
+
+/// However they meet: who says that it is done, has a whole copy there.
+#[test]
+fn of_many_transfers_to_one_name_at_once_none_breaks_another() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let saved = scratch.path().join("stream");
+    fs::write(&saved, stream).expect("written");
+    for _ in 0..40 {
+        let stdin = || fs::File::open(&saved).expect("the stream");
+        let running: Vec<Running> = (0..4).map(|_| start(recv(&[], &target).stdin(stdin()))).collect();
+        let ran: Vec<_> = running.into_iter().map(Running::end).collect();
+        assert!(ran.iter().any(|ran| ran.status.success()), "none was first");
+        for ran in ran.into_iter().filter(|ran| !ran.status.success()) {
+            ran.expect_failure(4, &["lvpipe: target refused: "]);
+        }
+        Image::sample().assert_is(&target);
+        fs::remove_file(&target).expect("removed");
+        assert_eq!(names(scratch.path()), ["stream"]);
+    }
+}
+
+#[test]
+fn what_a_killed_transfer_left_is_written_over() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    Image::full(9 << 20).seed(2).write(&target.with_extension("partial"));
+    run_with_input(&mut recv(&[], &target), &stream).expect_ok();
+    assert_eq!(names(scratch.path()), ["copy"]);
+    Image::sample().assert_is(&target);
+}
+
+#[test]
+fn a_file_that_appears_under_the_name_meanwhile_is_not_touched() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let (running, mut writer, rest) = start_half(&stream, &target);
+    fs::write(&target, "somebody's").expect("written");
+    writer.write_all(rest).expect("it reads");
+    drop(writer);
+    running.end().expect_failure(4, &["target refused: ", "a file of that name appeared during the transfer"]);
+    assert_eq!(names(scratch.path()), ["copy"]);
+    assert_eq!(fs::read(&target).expect("it exists"), b"somebody's");
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_an_error() {
+    let scratch = scratch_in_memory();
+    let (stream, _) = stream_and_target(scratch.path());
+    let target = scratch.path().join("no/such/copy");
+    run_with_input(&mut recv(&[], &target), &stream)
+        .expect_failure(1, &["lvpipe: cannot open target: ", "no/such/copy: No such file or directory"]);
+}

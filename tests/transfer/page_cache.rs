@@ -1,0 +1,76 @@
+//! The page cache stays as it was: what was not in it is not in it afterwards, what was still is.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use crate::image::{Image, scratch_on_disk};
+use crate::process::{recv, run_pair, send, start};
+
+const SIZE: u64 = 8 << 20;
+const PAGE: usize = 4096;
+
+/// Bytes of a file that the page cache holds: mincore(2).
+fn cached(path: &Path) -> usize {
+    let file = File::open(path).expect("a file");
+    let length = file.metadata().expect("its size").len() as usize;
+    let mut pages = vec![0u8; length.div_ceil(PAGE)];
+    // SAFETY: a new mapping of `length` bytes of an open file, at an address that the kernel chooses; never read.
+    let mapping =
+        unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    assert_ne!(mapping, libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    // SAFETY: the range is the mapping, and `pages` has a byte for each of its pages.
+    let result = unsafe { libc::mincore(mapping, length, pages.as_mut_ptr()) };
+    assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
+    // SAFETY: the mapping made above, which nothing refers to.
+    unsafe { libc::munmap(mapping, length) };
+    pages.iter().filter(|page| **page & 1 == 1).count() * PAGE
+}
+
+fn drop_from_cache(path: &Path) {
+    let file = File::open(path).expect("a file");
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("dropped");
+    assert_eq!(cached(path), 0, "the test's own file system keeps pages: its build directory is in memory");
+}
+
+#[test]
+fn a_source_that_was_not_cached_is_not_cached_by_sending_it() {
+    let scratch = scratch_on_disk();
+    let image = scratch.path().join("image");
+    for size in [SIZE, SIZE - 1000] {
+        Image::full(size).write(&image);
+        for args in [&["-s", "64k"][..], &[]] {
+            drop_from_cache(&image);
+            start(send(args, &image).stdout(Stdio::null())).end().expect_ok();
+            assert_eq!(cached(&image), 0, "{args:?}, {size} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_was_cached_still_is() {
+    let scratch = scratch_on_disk();
+    let image = scratch.path().join("image");
+    Image::full(SIZE).write(&image);
+    std::fs::read(&image).expect("read");
+    let before = cached(&image);
+    assert!(before > SIZE as usize / 2, "the test's machine has no room for {SIZE} bytes: {before}");
+    start(send(&[], &image).stdout(Stdio::null())).end().expect_ok();
+    assert!(cached(&image) >= before, "{} of {before} bytes", cached(&image));
+}
+
+#[test]
+fn a_target_file_is_not_left_in_the_cache() {
+    let scratch = scratch_on_disk();
+    let (image, copy) = (scratch.path().join("image"), scratch.path().join("copy"));
+    Image::full(SIZE).write(&image);
+    // New, then in place.
+    for _ in 0..2 {
+        run_pair(&mut send(&[], &image), &mut recv(&[], &copy)).expect_ok();
+        assert_eq!(cached(&copy), 0);
+    }
+    Image::full(SIZE).assert_is(&copy);
+}
