@@ -12,6 +12,7 @@
 //! - [`volume`]: sources and targets, LVM, the guards before a write.
 //! - [`wire`]: bytes on the wire: prelude, frames, codec, digests.
 //! - [`link`]: where frames go: pipes.
+//! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
 //! - [`cli`]: a file a subcommand.
 
@@ -21,6 +22,7 @@ pub mod error;
 pub mod stdio;
 pub mod stop;
 
+pub mod buffer;
 pub mod cli;
 pub mod engine;
 pub mod link;
