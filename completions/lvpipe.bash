@@ -211,12 +211,16 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__recv)
-            opts="-m -j -v -q -h --memory --threads --progress --verbose --quiet --help"
+            opts="-m -j -v -q -h --create --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --create)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -52,6 +52,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l no-snapshot -d 'R
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l create -d 'Make a thin volume of the right size in a pool, and remove it again if the transfer fails' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'

@@ -82,7 +82,7 @@ impl Error {
     /// The run was ended by this signal.
     pub fn signal(number: i32) -> Self {
         let name = signal_hook::low_level::signal_name(number).unwrap_or("a signal");
-        Error::new(Status::Signal(number), "ended", name, "nothing is left behind")
+        Error::new(Status::Signal(number), "ended", name, "")
     }
 
     /// Adds the way out, printed on a second line.
@@ -121,7 +121,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The system's own words, without Rust's "(os error N)".
-fn plain_reason(error: &io::Error) -> String {
+pub(crate) fn plain_reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_string(),
         None => error.to_string(),

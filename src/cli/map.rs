@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -10,8 +11,8 @@ use super::shared::SourceArgs;
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
-use crate::usedmap::{MapSource, UsedMap};
-use crate::volume::{What, open_source};
+use crate::usedmap::{MapSource, UsedMap, from_metadata_file};
+use crate::volume::{MapChoice, What, open_source};
 
 /// Show the used map of a volume, and how much it saves
 #[derive(Debug, Args)]
@@ -20,10 +21,12 @@ Examples:
   lvpipe map vg/vm1                                     a summary
   lvpipe map --extents vg/vm1                           every extent: offset and length in bytes
   lvpipe map --json vg/vm1 | jq .used                   for programs
-  lvpipe map --thin-metadata tmeta.bin --thin-id 5 vm1.img")]
+  lvpipe map --thin-metadata tmeta.bin --thin-id 5      from a saved copy of a pool's metadata")]
 pub struct Map {
-    /// The volume: vg/lv, a device, or an image file
-    source: String,
+    /// The volume: vg/lv, a device, or an image file. With --thin-metadata it may be left out: the map then ends with
+    /// the last mapping
+    #[arg(required_unless_present = "thin_metadata")]
+    source: Option<String>,
 
     /// Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes
     #[arg(long, conflicts_with = "extents")]
@@ -39,29 +42,48 @@ pub struct Map {
 
 impl Map {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let opened = open_source(&self.source, &self.source_args.options(), stop)?;
-        opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
-        let What::Volume { map, source } = opened.what else {
-            return Err(Error::usage("no map", &self.source, "a byte stream has none"));
-        };
-        drop(source);
-        opened.held.release()?;
+        let (name, map) = self.map(stop)?;
         // A pager may let us wait for as long as it likes.
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = File::from(stdout.map_err(|e| Error::io("cannot print", "stdout", &e))?);
         let mut out = BufWriter::new(Interruptible::new(&stdout, stop));
         let printed = if self.json {
-            print_json(&mut out, &self.source, &map)
+            print_json(&mut out, &name, &map)
         } else if self.extents {
             map.extents().iter().try_for_each(|extent| writeln!(out, "{} {}", extent.offset, extent.length))
         } else {
-            print_summary(&mut out, &self.source, &map)
+            print_summary(&mut out, &name, &map)
         };
         match printed.and_then(|()| out.flush()) {
             // `lvpipe map ... | head` has what it wanted.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
         }
+    }
+}
+
+impl Map {
+    /// The map, and what it is of.
+    fn map(&self, stop: &Stop) -> Result<(String, Arc<UsedMap>)> {
+        let options = self.source_args.options();
+        let name = match (&self.source, &options.map) {
+            (Some(name), _) => name,
+            (None, MapChoice::Metadata { file, device }) => {
+                let name = format!("device {device} of {}", file.display());
+                return Ok((name, Arc::new(from_metadata_file(file, *device, None, stop)?)));
+            }
+            (None, _) => {
+                return Err(Error::usage("no map", "map", "neither a volume nor --thin-metadata is given"));
+            }
+        };
+        let opened = open_source(name, &options, stop)?;
+        opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
+        let What::Volume { map, source } = opened.what else {
+            return Err(Error::usage("no map", name, "a byte stream has none"));
+        };
+        drop(source);
+        opened.held.release()?;
+        Ok((name.clone(), map))
     }
 }
 

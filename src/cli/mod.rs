@@ -12,12 +12,12 @@ mod signals;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stop::Stop;
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
 #[derive(Debug, Parser)]
-#[command(name = "lvpipe", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "lvpipe", version, about, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
@@ -46,9 +46,12 @@ pub fn command() -> clap::Command {
 /// Runs what the process's command line asks for.
 ///
 /// # Errors
-/// What failed; a command line that does not parse ends the process here, with the parser's message and status 2.
+/// What failed. A command line that does not parse is status 2, with the parser's words.
 pub fn run() -> Result<()> {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
     let stop = Stop::new();
     signals::watch(&stop)?;
     let done = match cli.task {
@@ -57,6 +60,17 @@ pub fn run() -> Result<()> {
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
     };
-    // Where a signal ended the run, what failed because of it is not what the user wants to read.
-    stop.check().and(done)
+    // Where a signal ended the run, what failed because of it is not what the user wants to read. One that came
+    // when all was done changes nothing.
+    done.or_else(|error| stop.check().and(Err(error)))
+}
+
+/// Help and version are no failure. What is one begins as all messages do, with the program's name.
+fn explain(error: &clap::Error) -> Result<()> {
+    if !error.use_stderr() {
+        let printed = error.print();
+        return printed.map_err(|e| Error::io("cannot print", "stdout", &e));
+    }
+    let text = error.render().to_string();
+    Err(Error::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end(), "", ""))
 }

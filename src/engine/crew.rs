@@ -117,10 +117,7 @@ mod tests {
         let stop = Stop::new();
         let mut crew = Crew::new(&stop);
         let (_never, blocked) = crossbeam_channel::bounded::<()>(0);
-        crew.start("link", Blocks::OnPipe, move || {
-            let _ = blocked.recv();
-        })
-        .expect("a thread");
+        crew.start("link", Blocks::OnPipe, move || _ = blocked.recv()).expect("a thread");
         stop.fail(Error::signal(2));
         assert_eq!(crew.wait(), Err(Error::signal(2)));
     }

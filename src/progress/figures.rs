@@ -4,9 +4,11 @@
 //! to decide anything, so a reader may see one counter a moment ahead of another. All are counted once a part, not
 //! once a block, which makes their cost vanish.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::stage::{Stage, StageFigures, StageTime};
 
 /// Which side of a transfer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,34 +25,6 @@ impl Role {
         match self {
             Role::Send => "send",
             Role::Recv => "recv",
-        }
-    }
-}
-
-/// The stages of the way of a part, for the time spent in each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Reading the source.
-    Source,
-    /// Zero check, digest, compression; or decompression and digest.
-    Cpu,
-    /// Writing frames to the links, or reading them.
-    Link,
-    /// Writing the target.
-    Target,
-}
-
-impl Stage {
-    /// All stages, in the order of the data.
-    pub const ALL: [Stage; 4] = [Stage::Source, Stage::Cpu, Stage::Link, Stage::Target];
-
-    /// The name that the admin sees.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Source => "source",
-            Stage::Cpu => "cpu",
-            Stage::Link => "link",
-            Stage::Target => "target",
         }
     }
 }
@@ -158,7 +132,7 @@ impl Figures {
 
     /// How many threads serve a stage. A stage never told has none and is never the bottleneck.
     pub fn threads(&self, stage: Stage, threads: usize) {
-        self.stages[stage as usize].lock().threads = u32::try_from(threads).unwrap_or(u32::MAX);
+        self.stages[stage as usize].set_threads(u32::try_from(threads).unwrap_or(u32::MAX));
     }
 
     /// Counts the time until the guard is dropped as time that one thread spends in this stage. Waiting for the
@@ -199,15 +173,11 @@ impl Figures {
     }
 
     fn enter(&self, stage: Stage, now: u64) {
-        let mut time = self.stages[stage as usize].lock();
-        time.inside += 1;
-        time.entered += u128::from(now);
+        self.stages[stage as usize].enter(now);
     }
 
     fn leave(&self, stage: Stage, now: u64) {
-        let mut time = self.stages[stage as usize].lock();
-        time.inside = time.inside.saturating_sub(1);
-        time.left += u128::from(now);
+        self.stages[stage as usize].leave(now);
     }
 }
 
@@ -223,49 +193,6 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.figures.leave(self.stage, self.figures.elapsed_ns());
     }
-}
-
-/// Time spent in one stage. A visit that has not ended counts up to the moment of the snapshot: the thread that has
-/// been stuck in a write for a minute is the one worth telling about. That takes several values that agree with each
-/// other, hence a lock, taken twice a part and by nobody for long.
-#[derive(Debug, Default)]
-struct StageTime(Mutex<Visits>);
-
-#[derive(Debug, Default)]
-struct Visits {
-    threads: u32,
-    /// Visits that have not ended.
-    inside: u64,
-    /// Sum of the moments at which visits began, in nanoseconds since the start.
-    entered: u128,
-    /// Sum of the moments at which visits ended.
-    left: u128,
-}
-
-impl StageTime {
-    fn lock(&self) -> MutexGuard<'_, Visits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn load(&self, now: u64) -> StageFigures {
-        let visits = self.lock();
-        let until_now = visits.left + u128::from(visits.inside) * u128::from(now);
-        // A visit may have begun between the reading of the clock and the taking of the lock: saturate.
-        let busy = until_now.saturating_sub(visits.entered);
-        StageFigures {
-            threads: visits.threads,
-            busy: Duration::from_nanos(u64::try_from(busy).unwrap_or(u64::MAX)),
-        }
-    }
-}
-
-/// Time spent in one stage, as of a [`Snapshot`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StageFigures {
-    /// Threads that serve the stage.
-    pub threads: u32,
-    /// Time they spent in it so far, summed over the threads.
-    pub busy: Duration,
 }
 
 /// [`Figures`] at one moment. Bytes, unless said otherwise.

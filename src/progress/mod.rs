@@ -24,10 +24,12 @@ mod figures;
 mod json;
 mod pace;
 mod reporter;
+mod stage;
 mod terminal;
 mod text;
 
 pub use console::Console;
-pub use figures::{Busy, Figures, Role, Snapshot, Stage, StageFigures};
+pub use figures::{Busy, Figures, Role, Snapshot};
 pub use json::JSON_FIELDS;
 pub use reporter::{Outcome, ProgressKind, Reporter};
+pub use stage::{Stage, StageFigures};

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::figures::{Snapshot, Stage};
+use super::figures::Snapshot;
+use super::stage::Stage;
 
 /// Rates and the bottleneck are those of this window.
 const RATE_WINDOW: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::error::{Error, Status};
+use crate::error::{Error, Status, plain_reason};
 
 /// What comes out of metadata that has been checked.
 pub(super) type Checked<T> = Result<T, ThinError>;
@@ -12,7 +12,7 @@ pub(super) type Checked<T> = Result<T, ThinError>;
 #[derive(Debug, thiserror::Error)]
 pub enum ThinError {
     /// The system could not read the block.
-    #[error("cannot read block {block}: {source}")]
+    #[error("cannot read block {block}: {}", plain_reason(source))]
     Read {
         /// The block's number.
         block: u64,

@@ -1,8 +1,8 @@
 //! A block device as a target, written with direct I/O.
 //!
-//! Holes on a thin LV: all of it is discarded before the first write, so that what is not written is not mapped,
-//! and holes cost nothing. On any other device a discarded block may read as anything, so holes are zeroed by the
-//! device where it offers that, else by writing zeros.
+//! Holes on a thin LV: all of it, what is beyond the end of a smaller source too, is discarded before the first
+//! write, so that what is not written is not mapped, and holes cost nothing. On any other device a discarded block
+//! may read as anything, so holes are zeroed by the device where it offers that, else by writing zeros.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -97,9 +97,9 @@ impl BlockTarget {
         }
     }
 
-    /// Discards all whole chunks of the volume; how far that reaches.
-    fn discard_all(&self, size: u64, chunk: u64) -> Result<u64> {
-        let end = size - size % chunk;
+    /// Discards all whole chunks of the device; how far that reaches.
+    fn discard_all(&self, chunk: u64) -> Result<u64> {
+        let end = self.size - self.size % chunk;
         let step = DISCARD_STEP - DISCARD_STEP % chunk;
         let mut offset = 0;
         while offset < end {
@@ -162,10 +162,9 @@ impl BlockTarget {
 
 impl Target for BlockTarget {
     fn begin(&self, size: Option<u64>) -> Result<()> {
-        let size = size.unwrap_or(self.size);
-        guards::refuse_if_smaller(&self.name, self.size, size)?;
+        guards::refuse_if_smaller(&self.name, self.size, size.unwrap_or(0))?;
         if let Discards::Unmap { chunk } = self.discards {
-            let end = self.discard_all(size, chunk)?;
+            let end = self.discard_all(chunk)?;
             // Set once: begin() is called once.
             let _ = self.unmapped_below.set(end);
         }

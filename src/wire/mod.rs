@@ -1,6 +1,6 @@
 //! Bytes on the wire. No I/O but [`std::io::Read`] and [`std::io::Write`], no policy, no threads.
 //!
-//! A stream is a [prelude](prelude), then frames, the last of which is an end frame. All integers are
+//! A stream is a [prelude], then frames, the last of which is an end frame. All integers are
 //! little-endian, all lengths bytes. Every header carries a CRC32C of its own that is checked before any length in
 //! it is believed, and no length may ask for more than the part size that the prelude announced.
 //!

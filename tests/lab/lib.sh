@@ -1,6 +1,9 @@
 # What the scenarios have in common: claims, pools and volumes, and the truth about them from other tools than lvpipe.
 # Sizes are as LVM takes them; volumes are VG/LV.
 
+# There is no udev: dmsetup makes the nodes under /dev/mapper itself.
+export DM_DISABLE_UDEV=1
+
 # --- claims
 
 fail() {
@@ -36,6 +39,24 @@ exits() {
 # says FILE TEXT: the file has this text in it.
 says() {
 	grep -qF -e "$2" "$1" || fail "$1 does not say '$2': $(cat "$1")"
+}
+
+# transfer SEND RECV: `lvpipe send SEND | lvpipe recv RECV`, each with its options as words. Afterwards `ended` holds
+# both exit statuses, and the files send.err and recv.err what they said.
+transfer() {
+	ended=$(
+		trap - ERR
+		set +e
+		lvpipe send $1 2>send.err | lvpipe recv $2 2>recv.err >&2
+		echo "${PIPESTATUS[*]}"
+	)
+	cat send.err recv.err
+}
+
+# arrives SEND RECV: the same, and both ends are content.
+arrives() {
+	transfer "$1" "$2"
+	equal "exit statuses of send $1 | recv $2" "$ended" '0 0'
 }
 
 # within SECONDS COMMAND...: the command becomes true in this time.
@@ -93,9 +114,40 @@ scatter() {
 	sync "/dev/$1"
 }
 
-# digest FILE...: SHA-256 of a volume's or file's whole content, read past the page cache where it can be.
+# fill VG/LV: all of it is mapped and holds noise.
+fill() {
+	perl -e '
+		open(my $volume, "+<:raw", $ARGV[0]) or die "$ARGV[0]: $!";
+		open(my $random, "<:raw", "/dev/urandom") or die "urandom: $!";
+		my $left = sysseek($volume, 0, 2);
+		sysseek($volume, 0, 0);
+		sysread($random, my $noise, 1 << 20) == 1 << 20 or die "urandom: $!";
+		while ($left > 0) {
+			my $written = syswrite($volume, $noise, $left < 1 << 20 ? $left : 1 << 20) or die "$ARGV[0]: $!";
+			$left -= $written;
+		}' "/dev/$1"
+	sync "/dev/$1"
+}
+
+# populate VG/LV: an ext4 with a few files of noise, gaps where others were, and 6 MiB that became zeros.
+populate() {
+	mke2fs -q -t ext4 "/dev/$1"
+	mount "/dev/$1" /mnt
+	cp -a /lab /mnt/
+	for file in 1 2 3 4 5 6 7 8; do
+		dd if=/dev/urandom of=/mnt/noise-$file bs=256k count=$file conv=fsync status=none
+	done
+	dd if=/dev/urandom of=/mnt/became-zeros bs=1M count=6 conv=fsync status=none
+	dd if=/dev/zero of=/mnt/became-zeros bs=1M count=6 conv=fsync,notrunc status=none
+	rm /mnt/noise-2 /mnt/noise-4
+	umount /mnt
+}
+
+# digest FILE: SHA-256 of a volume's or file's whole content; a volume's is read past the page cache.
 digest() {
-	dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1
+	direct=
+	[ ! -b "$1" ] || direct=iflag=direct # tmpfs has none
+	dd if="$1" bs=1M $direct status=none | sha256sum | cut -d' ' -f1
 }
 
 # --- the truth
@@ -103,6 +155,40 @@ digest() {
 # mapped VG/LV: how many bytes of an active thin volume are mapped, by the kernel.
 mapped() {
 	dmsetup status "$(dm "$1")" | awk '$3 == "thin" { print $4 * 512 }'
+}
+
+# size FILE: its length in bytes, a device's too.
+size() {
+	perl -e 'open(my $file, "<", $ARGV[0]) or die "$ARGV[0]: $!"; print sysseek($file, 0, 2) + 0, "\n"' "$1"
+}
+
+# held VG: the block of the pool's metadata snapshot, or -.
+held() {
+	dmsetup status "$(dm "$1/pool")-tpool" | awk '{ print $7 }'
+}
+
+# is_held VG: there is a metadata snapshot of the pool.
+is_held() {
+	[ "$(held "$1")" != - ]
+}
+
+# temporary VG: the volumes in it that bear lvpipe's mark.
+temporary() {
+	lvs --noheadings -o lv_name --select "vg_name=$1 && lv_tags=lvpipe.temporary" | tr -d ' '
+}
+
+# active VG/LV: whether it has a device: `active` or nothing.
+active() {
+	lvs --noheadings -o lv_active "$1" | tr -d ' '
+}
+
+# metadata_reads_take VG MILLISECONDS: so long each read of the pool's metadata takes from now on; writes do not.
+metadata_reads_take() {
+	name="$(dm "$1/pool")_tmeta"
+	set -- "$2" $(dmsetup table "$name")
+	dmsetup reload "$name" --table "$2 $3 delay $5 $6 $1 $5 $6 0"
+	dmsetup suspend "$name"
+	dmsetup resume "$name"
 }
 
 # thin_id VG/LV: its number in the pool.
@@ -129,6 +215,18 @@ thin_dump_runs() {
 		/<range_mapping/ { run($2, $6) }
 		END { if (end > start) print start * chunk, (end - start) * chunk }
 	' dump.xml
+}
+
+# chunks_needed VG/LV BYTES: how many chunks of so many bytes the mapped runs of a thin volume touch.
+chunks_needed() {
+	thin_dump_runs "$1" | awk -v chunk="$2" '
+		BEGIN { last = -1 }
+		{
+			first = int($1 / chunk); end = int(($1 + $2 - 1) / chunk)
+			if (first <= last) first = last + 1
+			if (end >= first) { count += end - first + 1; last = end }
+		}
+		END { print count + 0 }'
 }
 
 # --- what must hold after each scenario, said to have ended well or not

@@ -177,7 +177,7 @@ fn options_that_do_not_parse_say_what_would() {
     ];
     for (option, said) in rows {
         let ran = run_silent(["send", "/dev/null"].iter().chain(option).copied());
-        ran.expect_failure(2, &[&format!("error: invalid value '{}' for '", option[1]), said]);
+        ran.expect_failure(2, &[&format!("lvpipe: invalid value '{}' for '", option[1]), said]);
     }
     run_silent(["recv", "--create", "vg/pool", "x"])
         .expect_failure(2, &["expected VG/POOL:NAME, as in vg/pool:vm1"]);
@@ -197,7 +197,7 @@ fn command_lines_that_make_no_sense() {
         (&["recv", "--create", "vg/pool:new", "x"], "cannot be used with"),
     ];
     for (args, said) in rows {
-        run_silent(args.iter().copied()).expect_failure(2, &["error: ", said]);
+        run_silent(args.iter().copied()).expect_failure(2, &["lvpipe: ", said]);
     }
     let nothing = run_silent([]);
     assert_eq!(nothing.status.code(), Some(2), "{nothing}");

@@ -34,7 +34,7 @@ fn assert_ended_by(signal: Signal, running: Running) -> Ran {
     std::thread::sleep(Duration::from_millis(50));
     running.signal(signal);
     let ran = running.end_within(PROMPTLY);
-    ran.expect_failure(128 + signal as i32, &[&format!("lvpipe: ended: {signal}: nothing is left behind")])
+    ran.expect_failure(128 + signal as i32, &[&format!("lvpipe: ended: {signal}")])
 }
 
 fn large_image(directory: &Path) -> std::path::PathBuf {

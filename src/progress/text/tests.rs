@@ -1,8 +1,9 @@
 //! Golden lines: what an admin sees, letter by letter.
 
 use super::*;
-use crate::progress::figures::{Figures, Stage};
+use crate::progress::figures::Figures;
 use crate::progress::pace::Pace;
+use crate::progress::stage::Stage;
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;

@@ -1,0 +1,182 @@
+//! The sender's other end: walks the map, reads parts, gives them to the workers.
+//!
+//! The planner takes a buffer and a place in the queue for each part, in order; several readers fill the buffers; a
+//! byte stream is read by one thread that does both.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::crew::{Blocks, Crew};
+use super::encode::{Encoding, Outgoing, ReadPart};
+use super::memory::{Buffer, Pool, Workshop};
+use super::ordered::{Place, Reserver};
+use super::send::Input;
+use crate::error::{Error, Result};
+use crate::progress::{Figures, Stage};
+use crate::stop::{Stop, Stopped};
+use crate::usedmap::{Cell, DataCell, Extent, UsedMap};
+use crate::volume::{ALIGN, Source};
+
+/// Reads under way at once: enough to keep a disk's queue filled.
+const READERS: usize = 4;
+
+/// What every reader needs.
+#[derive(Clone)]
+pub(super) struct Bench {
+    pub(super) workers: Arc<rayon::ThreadPool>,
+    pub(super) pool: Pool,
+    pub(super) encoding: Arc<Encoding>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) stop: Stop,
+}
+
+/// A part to be read.
+struct ReadJob {
+    place: Extent,
+    data: Vec<Extent>,
+    buffer: Buffer,
+    slot: Place<Outgoing>,
+}
+
+/// Starts the threads that read `input`.
+pub(super) fn start_reading(
+    crew: &mut Crew,
+    input: Input,
+    bench: Bench,
+    reserver: Reserver<Outgoing>,
+    workshop: Workshop,
+) -> Result<()> {
+    match input {
+        Input::Stream(stream) => {
+            bench.figures.threads(Stage::Source, 1);
+            crew.start("source", Blocks::OnPipe, move || bench.read_stream(stream, reserver))
+        }
+        Input::Volume { source, map } => {
+            let readers = READERS.min(workshop.buffers);
+            bench.figures.threads(Stage::Source, readers);
+            let (to_read, jobs) = bounded(workshop.buffers);
+            for _ in 0..readers {
+                let (bench, source, jobs) = (bench.clone(), source.clone(), jobs.clone());
+                crew.start("source", Blocks::OnVolume, move || bench.read_parts(&*source, &jobs))?;
+            }
+            let part_size = workshop.part_size.bytes() as u64;
+            crew.start("planner", Blocks::OnVolume, move || {
+                // An end before the end is the stop's, which everybody sees.
+                let _ = bench.plan(&map, part_size, reserver, &to_read);
+            })
+        }
+    }
+}
+
+impl Bench {
+    /// Walks the map; every part with data gets a buffer and a place, and goes to the readers.
+    fn plan(
+        &self,
+        map: &UsedMap,
+        part_size: u64,
+        mut reserver: Reserver<Outgoing>,
+        to_read: &Sender<ReadJob>,
+    ) -> Result<(), Stopped> {
+        for cell in map.cells(part_size) {
+            match cell {
+                Cell::Hole(place) => reserver.reserve(&self.stop)?.fill(Outgoing::Hole { place, used: 0 }),
+                Cell::Data(cell) => {
+                    let buffer = self.pool.take(&self.stop)?;
+                    let slot = reserver.reserve(&self.stop)?;
+                    let job = ReadJob { place: cell.place, data: aligned_extents(&cell), buffer, slot };
+                    self.stop.send(to_read, job)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_parts(&self, source: &dyn Source, jobs: &Receiver<ReadJob>) {
+        while let Ok(Some(mut job)) = self.stop.recv(jobs) {
+            if let Err(error) = self.read_part(source, &mut job) {
+                return self.stop.fail(error);
+            }
+            self.hand_over(job);
+        }
+    }
+
+    fn read_part(&self, source: &dyn Source, job: &mut ReadJob) -> Result<()> {
+        let _busy = self.figures.busy(Stage::Source);
+        let mut filled = 0;
+        for extent in &job.data {
+            let length = extent.length as usize;
+            source.read_at(extent.offset, &mut job.buffer[filled..filled + length])?;
+            filled += length;
+        }
+        self.figures.add_read(filled as u64);
+        Ok(())
+    }
+
+    /// Reads a stream to its end, part by part.
+    fn read_stream(&self, mut stream: File, mut reserver: Reserver<Outgoing>) {
+        let mut offset = 0;
+        while let Ok(mut buffer) = self.pool.take(&self.stop) {
+            let length = match self.fill(&mut stream, &mut buffer) {
+                Ok(0) => return,
+                Ok(length) => length as u64,
+                Err(e) => {
+                    let on = format!("stdin at offset {offset}");
+                    return self.stop.fail(Error::io("cannot read source", on, &e));
+                }
+            };
+            let Ok(slot) = reserver.reserve(&self.stop) else { return };
+            let place = Extent { offset, length };
+            offset += length;
+            let is_last = length < buffer.len() as u64;
+            self.hand_over(ReadJob { place, data: vec![place], buffer, slot });
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn fill(&self, stream: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+        let _busy = self.figures.busy(Stage::Source);
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match stream.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(length) => {
+                    filled += length;
+                    self.figures.add_read(length as u64);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Gives a part that was read to the workers.
+    fn hand_over(&self, job: ReadJob) {
+        let encoding = self.encoding.clone();
+        let ReadJob { place, data, buffer, slot } = job;
+        self.workers.spawn(move || {
+            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, buffer }) {
+                slot.fill(outgoing);
+            }
+        });
+    }
+}
+
+/// The cell's extents, widened to what direct I/O can read; what is added are bytes of holes, which are zeros.
+fn aligned_extents(cell: &DataCell<'_>) -> Vec<Extent> {
+    let mut aligned: Vec<Extent> = Vec::new();
+    for extent in cell.extents() {
+        let begin = extent.offset - extent.offset % ALIGN;
+        let end = extent.end().next_multiple_of(ALIGN).min(cell.place.end());
+        match aligned.last_mut() {
+            Some(last) if begin <= last.end() => *last = Extent::between(last.offset, end),
+            _ => aligned.push(Extent::between(begin, end)),
+        }
+    }
+    aligned
+}
