@@ -68,14 +68,7 @@ impl FileTarget {
         let partial = PathBuf::from([path.as_os_str(), ".partial".as_ref()].into_iter().collect::<OsString>());
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial);
         let file = open.map_err(|e| failed(&e))?;
-        guards::lock_file(&partial.display().to_string(), &file)?;
-        // Between opening and locking, the transfer that had it may have ended: then this is its finished file
-        // under its own name by now, or one that is removed. Touching it would be the end of somebody's copy.
-        if !is_at(&file, &partial) {
-            return Err(Error::guard("target refused", name, "another transfer to it has just ended"));
-        }
-        // What a killed transfer left is of no use to this one. Only now, with the lock, is it nobody's.
-        file.set_len(0).map_err(|e| failed(&e))?;
+        claim(&file, &partial, name)?;
         Ok(target(file, Place::Partial { partial, path: path.into(), renamed: AtomicBool::new(false) }))
     }
 
@@ -175,6 +168,17 @@ impl Target for FileTarget {
     }
 }
 
+/// Locks a `.partial` file that was just opened, and empties it: what a killed transfer left is of no use.
+fn claim(file: &File, partial: &Path, name: &str) -> Result<()> {
+    guards::lock_file(&partial.display().to_string(), file)?;
+    // Between opening and locking, the transfer that had it may have ended: then this is its finished file, under
+    // its own name by now, or one that is removed. Touching it would be the end of somebody's copy.
+    if !is_at(file, partial) {
+        return Err(Error::guard("target refused", name, "another transfer to it has just ended"));
+    }
+    file.set_len(0).map_err(|e| guards::cannot_open("cannot open target", name, &e))
+}
+
 /// Whether the open file is the one that has this name.
 fn is_at(file: &File, path: &Path) -> bool {
     let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
@@ -221,5 +225,35 @@ fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -> io:
             e if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::ESPIPE)) => Ok(()),
             e => Err(e),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_file_that_has_become_a_whole_one_is_not_touched() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let (partial, whole) = (directory.path().join("copy.partial"), directory.path().join("copy"));
+        fs::write(&partial, "whole").expect("written");
+        let file = OpenOptions::new().write(true).open(&partial).expect("opened");
+        fs::rename(&partial, &whole).expect("the other transfer is done");
+        // And a third one has begun.
+        fs::write(&partial, "begun").expect("written");
+        let error = claim(&file, &partial, "copy").expect_err("it is another's");
+        assert_eq!(error.status(), Status::Guard);
+        assert_eq!(fs::read(&whole).expect("it is there"), b"whole");
+        assert_eq!(fs::read(&partial).expect("it is there"), b"begun");
+    }
+
+    #[test]
+    fn a_partial_file_that_a_killed_transfer_left_is_emptied() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let partial = directory.path().join("copy.partial");
+        fs::write(&partial, "left").expect("written");
+        let file = OpenOptions::new().write(true).open(&partial).expect("opened");
+        claim(&file, &partial, "copy").expect("it is nobody's");
+        assert_eq!(fs::read(&partial).expect("it is there"), b"");
     }
 }

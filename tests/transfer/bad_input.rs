@@ -8,7 +8,7 @@ use std::process::Stdio;
 use nix::pty::openpty;
 
 use crate::image::{Image, names, scratch_in_memory};
-use crate::process::{Ran, lvpipe, recv, run, run_with_input, send, start};
+use crate::process::{Ran, lvpipe, recv, run, run_with_input, send, start, start_pair, wait_until};
 
 fn small_stream() -> Vec<u8> {
     run_with_input(&mut lvpipe(["send", "-"]), b"some bytes").expect_ok().stdout
@@ -226,6 +226,23 @@ fn a_byte_stream_has_no_map_and_no_size() {
         2,
         &["lvpipe: cannot create target: vg/new: the stream does not say how large it is\n  create"],
     );
+}
+
+#[test]
+fn a_source_that_becomes_shorter_while_it_is_sent() {
+    let scratch = scratch_in_memory();
+    let (image, copy) = (scratch.path().join("image"), scratch.path().join("copy"));
+    Image::full(8 << 20).write(&image);
+    let mut slowly = send(&["-s", "64k", "-m", "2M", "--compress", "none", "-r", "10M"], &image);
+    let (sending, receiving) = start_pair(&mut slowly, recv(&[], &copy).stdout(Stdio::null()));
+    wait_until("the receiver writes", || scratch.path().join("copy.partial").exists());
+    File::options().write(true).open(&image).and_then(|file| file.set_len(4 << 20)).expect("cut off");
+    sending.end().expect_failure(
+        1,
+        &["lvpipe: cannot read source: ", "image at offset ", ": the file has become shorter while it was read"],
+    );
+    receiving.end().expect_failure(3, &["lvpipe: stream is truncated: "]);
+    assert_eq!(names(scratch.path()), ["image"]);
 }
 
 #[test]
