@@ -42,7 +42,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l map -d 'Where the
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'
@@ -54,7 +54,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s v -l verbose -d '
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l create -d 'Make a thin volume of the right size in a pool, and remove it again if the transfer fails' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'
@@ -72,7 +72,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a J
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'

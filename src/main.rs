@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; the status still tells.
-            let _ = writeln!(std::io::stderr(), "lvpipe: {error}");
+            let _ = std::io::stderr().write_all(format!("lvpipe: {error}\n").as_bytes());
             ExitCode::from(error.status().code())
         }
     }

@@ -79,13 +79,13 @@ pub fn grammar(program: &OsStr, first: Option<&OsString>) -> Grammar {
 /// # Errors
 /// What failed. A command line that does not parse is status 2, with the parser's words.
 pub fn run() -> Result<()> {
+    let stop = Stop::new();
+    signals::watch(&stop)?;
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    let stop = Stop::new();
-    signals::watch(&stop)?;
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
@@ -100,8 +100,10 @@ pub fn run() -> Result<()> {
 /// Help and version are no failure. What is one begins as all messages do, with the program's name.
 fn explain(error: &clap::Error) -> Result<()> {
     if !error.use_stderr() {
-        let printed = error.print();
-        return printed.map_err(|e| Error::io("cannot print", "stdout", &e));
+        return match error.print() {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
+            _ => Ok(()),
+        };
     }
     let text = error.render().to_string();
     Err(Error::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end(), "", ""))

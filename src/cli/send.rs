@@ -42,7 +42,7 @@ pub struct Send {
     part_size: PartSize,
 
     /// Send at most so many bytes a second, as in 50M
-    #[arg(short, long, value_name = "RATE")]
+    #[arg(short, long, value_name = "RATE", allow_negative_numbers = true)]
     rate: Option<ByteSize>,
 
     #[command(flatten)]

@@ -89,7 +89,7 @@ impl<W: Write> LinkWriter<W> {
     fn finish(mut self, prelude: &Prelude) -> Result<End, Stopped> {
         // The queue has ended; unless all of the volume came through it, a stage before has, and said why.
         let root = mem::replace(&mut self.root, RootDigest::new(prelude.digest));
-        self.totals.root = root.finish().ok_or(Stopped)?;
+        self.totals.root = root.finish(self.position).ok_or(Stopped)?;
         if self.stop.is_set() || prelude.volume_size.is_some_and(|size| size != self.position) {
             return Err(Stopped);
         }

@@ -49,7 +49,7 @@
 //!
 //! **End**, the payload of the end frame: parts (8), data bytes (8), hole bytes (8), reserved (8), root digest (32).
 //! The root digest is the chosen digest over `"lvpipe root 1\n"` and then, for each part in order of offset, its
-//! offset (8), its length (8) and its digest (32). Parts and holes tile the volume: what one lacks is missed.
+//! offset (8), its length (8) and its digest (32), and at the end the volume's size (8). Parts and holes tile the volume: what one lacks is missed.
 //!
 //! On a single link frames come in order of offset. A stream without its end frame is truncated.
 
