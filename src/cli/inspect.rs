@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::engine::walk::walk;
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::{NullTarget, stdin_stream};
+use crate::volume::{NullTarget, open_to_read, stdin_stream};
 use crate::wire::{DigestKind, Lineage, Prelude};
 
 /// Show what a stream holds, and whether it is whole
@@ -74,7 +75,10 @@ impl Inspect {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let (stream, name) = match self.stream.as_str() {
             "-" => (stdin_stream()?, "stdin"),
-            path => (File::open(path).map_err(|e| Error::io("cannot open stream", path, &e))?, path),
+            path => {
+                let file = open_to_read(Path::new(path), stop)?;
+                (file.map_err(|e| Error::io("cannot open stream", path, &e))?, path)
+            }
         };
         let prelude = read_prelude(&stream, name, stop)?;
         let report = if self.verify {

@@ -23,6 +23,7 @@ mod stream;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
+pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use null_target::NullTarget;
