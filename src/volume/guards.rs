@@ -177,6 +177,11 @@ pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
     }
 }
 
+/// Why a target file could not be opened or made.
+pub(super) fn cannot_open_file(name: &str, error: &io::Error) -> Error {
+    Error::io("cannot open target", name, error)
+}
+
 /// A target that refuses writes.
 pub(super) fn read_only(name: &str) -> Error {
     Error::guard("target refused", name, "it is read-only")

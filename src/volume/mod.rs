@@ -16,10 +16,11 @@ pub mod lvm;
 mod null_target;
 mod open_source;
 mod open_target;
+mod partial_file;
 mod pool_watch;
-
 mod resident;
 mod stream;
+mod write_behind;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
