@@ -1,8 +1,10 @@
 //! `lvpipe send`: a volume or a stream to stdout.
 
+use std::ffi::OsString;
+
 use clap::Args;
 
-use super::shared::{Messages, Resources, SourceArgs};
+use super::shared::{Messages, Resources, SourceArgs, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::{Compress, Rate};
@@ -27,7 +29,8 @@ Examples:
   zfs send tank/a@1 | lvpipe send - | ssh host 'lvpipe recv - | zfs recv tank/a'")]
 pub struct Send {
     /// What to send: vg/lv, a device, an image file, or - for standard input
-    source: String,
+    #[arg(value_parser = name_parser())]
+    source: OsString,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
     #[arg(long, value_name = "KIND", default_value = "auto")]
@@ -114,7 +117,7 @@ impl Send {
     fn refuse_source_as_link(&self, link: &pipe::StdoutLink, origin: &Origin) -> Result<()> {
         let Ok(metadata) = link.file().metadata() else { return Ok(()) };
         if origin.identity.as_deref().is_some_and(|source| identity::is_being_read(source, &metadata)) {
-            return Err(Error::guard("cannot send", &self.source, "standard output is the source itself"));
+            return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Options that several subcommands have, each group defined once.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::byte_size::Memory;
@@ -60,6 +62,14 @@ impl Messages {
             notices.iter().for_each(|notice| reporter.console().println(&format!("lvpipe: {notice}")));
         }
     }
+}
+
+/// A volume's or a file's name: any bytes but none at all, which is what an unset variable gives.
+pub fn name_parser() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|name| match name.is_empty() {
+        true => Err("the name is empty"),
+        false => Ok(name),
+    })
 }
 
 /// Where a source's used map comes from.

@@ -129,6 +129,7 @@ impl Drop for FileTarget {
 /// Opens a file that is there, for this process alone.
 fn open_existing(path: &Path, name: &str) -> Result<File> {
     let failed = |e: io::Error| guards::cannot_open_file(name, &e);
+    guards::refuse_if_write_protected(name, &path.metadata().map_err(failed)?)?;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     guards::refuse_if_loop(name, &metadata)?;

@@ -168,7 +168,7 @@ pub(super) fn refuse_if_smaller(name: &str, has: u64, needs: u64) -> Result<()> 
     .way_out(format!("for a logical volume: lvextend -L +{missing}b {name}")))
 }
 
-/// A missing or unusable file's error, with the way out for what people mistype most.
+/// A missing or unusable device's error, with the way out for what people forget most.
 pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
     let failed = Error::io(what, name, error);
     match error.kind() {
@@ -179,11 +179,62 @@ pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
 
 /// Why a target file could not be opened or made.
 pub(super) fn cannot_open_file(name: &str, error: &io::Error) -> Error {
-    Error::io("cannot open target", name, error)
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Error::guard("target refused", name, "its file system is mounted read-only")
+                .way_out("mount -o remount,rw that file system, or name a file elsewhere")
+        }
+        _ => Error::io("cannot open target", name, error),
+    }
+}
+
+/// Refuses a file that nobody may write: root could all the same, but somebody meant it to stay as it is.
+pub(super) fn refuse_if_write_protected(name: &str, target: &Metadata) -> Result<()> {
+    if target.permissions().readonly() {
+        return Err(Error::guard("target refused", name, "it is read-only").way_out(format!("chmod u+w {name}")));
+    }
+    Ok(())
+}
+
+/// Refuses a name that is there but leads nowhere: the file would be made elsewhere, and could not get the name.
+pub(super) fn refuse_if_dangling(name: &str, path: &Path) -> Result<()> {
+    match fs::read_link(path) {
+        Ok(to) => Err(Error::guard(
+            "target refused",
+            name,
+            format_args!("it is a symbolic link to {}, which does not exist", to.display()),
+        )
+        .way_out("name the file itself, or remove the link")),
+        // No link, and no file either: it is to be made.
+        Err(_) => Ok(()),
+    }
 }
 
 /// A target that refuses writes.
 pub(super) fn read_only(name: &str) -> Error {
     Error::guard("target refused", name, "it is read-only")
         .way_out(format!("for a logical volume: lvchange -p rw {name}; for others: blockdev --setrw {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn only_a_device_is_said_to_be_roots() {
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        let device = cannot_open("cannot open source", "/dev/sda", &denied).to_string();
+        assert_eq!(
+            device,
+            "cannot open source: /dev/sda: Permission denied\n  devices are root's: run it with sudo"
+        );
+        assert_eq!(cannot_open_file("copy", &denied).to_string(), "cannot open target: copy: Permission denied");
+    }
+
+    #[test]
+    fn a_file_on_a_read_only_file_system_is_refused() {
+        let error = cannot_open_file("/mnt/copy", &io::Error::from_raw_os_error(libc::EROFS));
+        assert_eq!(error.status(), Status::Guard);
+    }
 }

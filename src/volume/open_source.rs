@@ -1,5 +1,6 @@
 //! From a name to a source: what the name stands for, which map it has, and what is held while it is read.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lvm::{Activation, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
-use super::{BlockSource, FileSource, STREAM, Source, fifo, guards, identity, stdin_stream};
+use super::{BlockSource, FileSource, STREAM, Source, fifo, identity, stdin_stream};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
@@ -99,15 +100,19 @@ pub struct Origin {
 ///
 /// # Errors
 /// A usage error for what is no volume; a guard's; or the system's.
-pub fn open_source(name: &str, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
+pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
     if name == STREAM {
-        return Ok(plain(What::Stream(stdin_stream()?), name, None));
+        return Ok(plain(What::Stream(stdin_stream()?), STREAM, None));
     }
     let lvm = Lvm::default();
-    if let Some(volume) = lvm.resolve(name)? {
+    // LVM's names are ASCII; a file's may be anything.
+    if let Some(name) = name.to_str()
+        && let Some(volume) = lvm.resolve(name)?
+    {
         return open_lv(&lvm, &volume, options, stop);
     }
     let path = Path::new(name);
+    let name = &*name.to_string_lossy();
     let metadata = fs::metadata(path).map_err(|e| cannot_open(name, &e))?;
     let kind = metadata.file_type();
     let mut notices = Vec::new();
@@ -148,7 +153,7 @@ fn saved_map(file: &Path, device: u32, size: u64, stop: &Stop) -> Result<UsedMap
 }
 
 fn cannot_open(name: &str, error: &io::Error) -> Error {
-    guards::cannot_open("cannot open source", name, error)
+    Error::io("cannot open source", name, error)
 }
 
 /// Opens a device as it is. `notices` takes what the user should know of its map.
