@@ -67,6 +67,9 @@ impl Send {
         self.refuse_source_as_link(&link, &origin)?;
 
         let figures = Figures::new(Role::Send);
+        let name = origin.name.clone();
+        let source_may_change = self.source_args.no_snapshot;
+        let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => {
                 pipe::enlarge(&stream);
@@ -74,6 +77,7 @@ impl Send {
             }
             What::Volume { source, map } => {
                 let (size, used) = (map.size(), map.used_bytes());
+                changing = source_may_change.then(|| source.clone());
                 (Input::Volume { source, map }, Some(size), Some(used))
             }
         };
@@ -93,6 +97,7 @@ impl Send {
             prelude,
             workshop,
             compress: self.compress,
+            source_may_change,
             rate: self.rate.map(|ByteSize(bytes)| Rate::new(bytes)),
             figures: figures.clone(),
             stop: stop.clone(),
@@ -101,6 +106,11 @@ impl Send {
         self.messages.notices(&reporter, &notices);
         // The source is closed when this returns, so that what is held for it can be let go.
         let sent = send(input, link, "stdout", sending);
+        if let Some(Err(changed)) = changing.map(|source| source.unchanged())
+            && sent.is_ok()
+        {
+            self.messages.notices(&reporter, &[format!("{name}: {}", changed.why())]);
+        }
         match sent.and_then(|end| held.release().map(|()| end)) {
             Ok(_) => {
                 reporter.finish(Outcome::Done(String::new()));

@@ -97,8 +97,8 @@ pub struct SourceArgs {
     #[arg(long, value_name = "ID", requires = "thin_metadata")]
     pub thin_id: Option<u32>,
 
-    /// Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile
-    /// arrives in part or not at all: the copy is consistent only if nobody writes
+    /// Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes.
+    /// What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes
     #[arg(long)]
     pub no_snapshot: bool,
 }

@@ -52,6 +52,14 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Names the offset of the first byte that could not be read.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+
+    /// Called after the last read: whether what was read is one state of the volume, as far as that can be told.
+    ///
+    /// # Errors
+    /// When the volume has been written to since it was opened.
+    fn unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A volume that is written.

@@ -1,14 +1,14 @@
 //! From a name to a source: what the name stands for, which map it has, and what is held while it is read.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, FileType, Metadata};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lvm::{Activation, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
-use super::{BlockSource, FileSource, STREAM, Source, fifo, identity, stdin_stream};
+use super::{BlockSource, FileSource, STREAM, Source, fifo, guards, identity, stdin_stream};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
@@ -37,7 +37,7 @@ pub enum MapChoice {
 pub struct SourceOptions {
     /// Where its map is taken from.
     pub map: MapChoice,
-    /// A volume in use is read as it is, without a temporary snapshot.
+    /// A volume in use is read as it is, without a temporary snapshot; a file that changes meanwhile too.
     pub no_snapshot: bool,
 }
 
@@ -115,7 +115,7 @@ pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result
     let name = &*name.to_string_lossy();
     let metadata = fs::metadata(path).map_err(|e| cannot_open(name, &e))?;
     let kind = metadata.file_type();
-    let mut notices = Vec::new();
+    let mut notices = Vec::from_iter(guards::who_writes(&metadata).map(|who| in_use(name, &who, kind, options)));
     let what = if kind.is_block_device() {
         open_device(path, name, options, stop, &mut notices)?
     } else if kind.is_file() {
@@ -208,6 +208,14 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
         Origin { name: name.clone(), uuid: Some(volume.uuid.clone()), identity: identity::of_source(&read) };
     let what = open_device(&path, &name, options, stop, &mut notices)?;
     Ok(OpenSource { what, held, origin, notices })
+}
+
+/// What the user should know of a file or a plain device that is being written.
+fn in_use(name: &str, who: &str, kind: FileType, options: &SourceOptions) -> String {
+    if kind.is_file() && !options.no_snapshot {
+        return format!("{name} is in use: {who}: if it changes while it is sent, the transfer fails");
+    }
+    format!("{name} is in use: {who}: what is written to it now arrives in part or not at all; {SNAPSHOT}")
 }
 
 const SNAPSHOT: &str = "take a snapshot of it and send that";
