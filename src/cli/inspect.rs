@@ -1,13 +1,15 @@
 //! `lvpipe inspect`: what a saved stream holds, and whether it is whole.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::recv::read_prelude;
-use super::shared::{Messages, Resources};
+use super::shared::{Messages, Resources, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
@@ -15,7 +17,7 @@ use crate::engine::walk::walk;
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::{NullTarget, stdin_stream};
+use crate::volume::{NullTarget, open_to_read, stdin_stream};
 use crate::wire::{DigestKind, Lineage, Prelude};
 
 /// Show what a stream holds, and whether it is whole
@@ -30,7 +32,8 @@ Examples:
   ssh host cat vm1.lvp | lvpipe inspect --json -")]
 pub struct Inspect {
     /// The stream: a file, or - for standard input
-    stream: String,
+    #[arg(value_parser = name_parser())]
+    stream: OsString,
 
     /// Check the contents against their digests
     #[arg(long)]
@@ -72,9 +75,13 @@ struct Report {
 
 impl Inspect {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let (stream, name) = match self.stream.as_str() {
+        let shown = self.stream.to_string_lossy();
+        let (stream, name) = match &*shown {
             "-" => (stdin_stream()?, "stdin"),
-            path => (File::open(path).map_err(|e| Error::io("cannot open stream", path, &e))?, path),
+            name => {
+                let file = open_to_read(Path::new(&self.stream), stop)?;
+                (file.map_err(|e| Error::io("cannot open stream", name, &e))?, name)
+            }
         };
         let prelude = read_prelude(&stream, name, stop)?;
         let report = if self.verify {

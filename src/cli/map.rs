@@ -1,5 +1,6 @@
 //! `lvpipe map`: what a volume holds.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::shared::SourceArgs;
+use super::shared::{SourceArgs, name_parser};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
@@ -25,8 +26,8 @@ Examples:
 pub struct Map {
     /// The volume: vg/lv, a device, or an image file. With --thin-metadata it may be left out: the map then ends with
     /// the last mapping
-    #[arg(required_unless_present = "thin_metadata")]
-    source: Option<String>,
+    #[arg(required_unless_present = "thin_metadata", value_parser = name_parser())]
+    source: Option<OsString>,
 
     /// Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes
     #[arg(long, conflicts_with = "extents")]
@@ -79,11 +80,11 @@ impl Map {
         let opened = open_source(name, &options, stop)?;
         opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
         let What::Volume { map, source } = opened.what else {
-            return Err(Error::usage("no map", name, "a byte stream has none"));
+            return Err(Error::usage("no map", name.display(), "a byte stream has none"));
         };
         drop(source);
         opened.held.release()?;
-        Ok((name.clone(), map))
+        Ok((name.to_string_lossy().into_owned(), map))
     }
 }
 

@@ -1,10 +1,11 @@
 //! `lvpipe recv`: a stream from stdin to a volume.
 
+use std::ffi::OsString;
 use std::fs::File;
 
 use clap::Args;
 
-use super::shared::{Messages, Resources};
+use super::shared::{Messages, Resources, name_parser};
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
 use crate::error::{Error, Result};
@@ -27,8 +28,8 @@ Examples:
   lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros")]
 pub struct Recv {
     /// Where to write: vg/lv, a device, a file, or - for standard output
-    #[arg(required_unless_present = "create", conflicts_with = "create")]
-    target: Option<String>,
+    #[arg(required_unless_present = "create", conflicts_with = "create", value_parser = name_parser())]
+    target: Option<OsString>,
 
     /// Make a thin volume of the right size in a pool, and remove it again if the transfer fails
     #[arg(long, value_name = "VG/POOL:NAME")]

@@ -1,8 +1,10 @@
 //! `lvpipe send`: a volume or a stream to stdout.
 
+use std::ffi::OsString;
+
 use clap::Args;
 
-use super::shared::{Messages, Resources, SourceArgs};
+use super::shared::{Messages, Resources, SourceArgs, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::{Compress, Rate};
@@ -27,7 +29,8 @@ Examples:
   zfs send tank/a@1 | lvpipe send - | ssh host 'lvpipe recv - | zfs recv tank/a'")]
 pub struct Send {
     /// What to send: vg/lv, a device, an image file, or - for standard input
-    source: String,
+    #[arg(value_parser = name_parser())]
+    source: OsString,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
     #[arg(long, value_name = "KIND", default_value = "auto")]
@@ -64,10 +67,14 @@ impl Send {
         self.refuse_source_as_link(&link, &origin)?;
 
         let figures = Figures::new(Role::Send);
+        let name = origin.name.clone();
+        let source_may_change = self.source_args.no_snapshot;
+        let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => (Input::Stream(stream), None, None),
             What::Volume { source, map } => {
                 let (size, used) = (map.size(), map.used_bytes());
+                changing = source_may_change.then(|| source.clone());
                 (Input::Volume { source, map }, Some(size), Some(used))
             }
         };
@@ -87,6 +94,7 @@ impl Send {
             prelude,
             workshop,
             compress: self.compress,
+            source_may_change,
             rate: self.rate.map(|ByteSize(bytes)| Rate::new(bytes)),
             figures: figures.clone(),
             stop: stop.clone(),
@@ -95,6 +103,11 @@ impl Send {
         self.messages.notices(&reporter, &notices);
         // The source is closed when this returns, so that what is held for it can be let go.
         let sent = send(input, link, "stdout", sending);
+        if let Some(Err(changed)) = changing.map(|source| source.unchanged())
+            && sent.is_ok()
+        {
+            self.messages.notices(&reporter, &[format!("{name}: {}", changed.why())]);
+        }
         match sent.and_then(|end| held.release().map(|()| end)) {
             Ok(_) => {
                 reporter.finish(Outcome::Done(String::new()));
@@ -111,7 +124,7 @@ impl Send {
     fn refuse_source_as_link(&self, link: &pipe::StdoutLink, origin: &Origin) -> Result<()> {
         let Ok(metadata) = link.file().metadata() else { return Ok(()) };
         if origin.identity.as_deref().is_some_and(|source| identity::is_being_read(source, &metadata)) {
-            return Err(Error::guard("cannot send", &self.source, "standard output is the source itself"));
+            return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Options that several subcommands have, each group defined once.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::byte_size::Memory;
@@ -70,6 +72,14 @@ impl Messages {
     }
 }
 
+/// A volume's or a file's name: any bytes but none at all, which is what an unset variable gives.
+pub fn name_parser() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|name| match name.is_empty() {
+        true => Err("the name is empty"),
+        false => Ok(name),
+    })
+}
+
 /// Where a source's used map comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MapKind {
@@ -95,8 +105,8 @@ pub struct SourceArgs {
     #[arg(long, value_name = "ID", requires = "thin_metadata")]
     pub thin_id: Option<u32>,
 
-    /// Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile
-    /// arrives in part or not at all: the copy is consistent only if nobody writes
+    /// Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes.
+    /// What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes
     #[arg(long)]
     pub no_snapshot: bool,
 }

@@ -12,6 +12,7 @@ use super::rate::Rate;
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
+use crate::volume::Source;
 use crate::wire::{End, FrameHeader, Prelude, RootDigest};
 
 /// Zeros found part by part are joined into holes of up to this length: few frames, and yet the other side sees
@@ -30,6 +31,8 @@ struct Hole {
 pub(super) struct LinkWriter<W> {
     pub(super) link: W,
     pub(super) name: String,
+    /// The source, if it must be the same at the end as it was at the start.
+    pub(super) steady_source: Option<Arc<dyn Source>>,
     pub(super) rate: Option<Rate>,
     pub(super) adapt: Option<Adapt>,
     pub(super) encoding: Arc<Encoding>,
@@ -91,6 +94,11 @@ impl<W: Write> LinkWriter<W> {
         let root = mem::replace(&mut self.root, RootDigest::new(prelude.digest));
         self.totals.root = root.finish(self.position).ok_or(Stopped)?;
         if self.stop.is_set() || prelude.volume_size.is_some_and(|size| size != self.position) {
+            return Err(Stopped);
+        }
+        // All has been read. Without the end frame what was sent is a truncated stream, on the other side too.
+        if let Some(Err(changed)) = self.steady_source.take().map(|source| source.unchanged()) {
+            self.stop.fail(changed);
             return Err(Stopped);
         }
         let payload = self.totals.encode();

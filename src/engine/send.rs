@@ -40,6 +40,8 @@ pub struct Sending {
     pub workshop: Workshop,
     /// How hard to compress.
     pub compress: Compress,
+    /// Whether the source may be written to meanwhile. If not, it is looked at again before the end is written.
+    pub source_may_change: bool,
     /// A limit for the links, if any.
     pub rate: Option<Rate>,
     /// What is counted.
@@ -53,7 +55,7 @@ pub struct Sending {
 /// # Errors
 /// The first failure of any stage, or what the run's [`Stop`] was set to.
 pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, sending: Sending) -> Result<End> {
-    let Sending { prelude, workshop, compress, rate, figures, stop } = sending;
+    let Sending { prelude, workshop, compress, source_may_change, rate, figures, stop } = sending;
     let adapt = (compress == Compress::Auto).then(|| Adapt::new(figures.snapshot(), workshop.highest_level));
     let begin = match (&adapt, compress) {
         (Some(adapt), _) => adapt.level(),
@@ -79,10 +81,15 @@ pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, se
         figures: figures.clone(),
         stop: stop.clone(),
     };
+    let steady_source = match &input {
+        Input::Volume { source, .. } if !source_may_change => Some(source.clone()),
+        _ => None,
+    };
     let end = Arc::new(Mutex::new(None));
     let writer = LinkWriter {
         link,
         name: link_name.into(),
+        steady_source,
         rate,
         adapt,
         encoding,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::{ALIGN, Source, block};
+use super::{ALIGN, Source, block, guards};
 use crate::error::{Error, Result};
 
 /// A block device.
@@ -21,7 +21,7 @@ impl BlockSource {
     /// # Errors
     /// When it cannot be opened or is no block device.
     pub fn open(path: &Path, name: &str) -> Result<Self> {
-        let failed = |e: io::Error| Error::io("cannot open source", name, &e);
+        let failed = |e: io::Error| guards::cannot_open("cannot open source", name, &e);
         let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
         let device = match open(libc::O_DIRECT) {
             // Some drivers have no direct I/O.

@@ -15,8 +15,12 @@ use crate::stop::{Interruptible, Stop};
 /// How often a FIFO without a reader is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Opens for reading, and waits for something to read. The outer error is what ended the run.
-pub(super) fn open_to_read(path: &Path, stop: &Stop) -> Result<io::Result<File>> {
+/// Opens for reading, and waits for something to read. The inner error is of the file, for the caller to say what
+/// it was to be.
+///
+/// # Errors
+/// What ended the run meanwhile.
+pub fn open_to_read(path: &Path, stop: &Stop) -> Result<io::Result<File>> {
     // With O_NONBLOCK a FIFO opens without a writer; poll(2) reports its end only after there has been one.
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,

@@ -3,33 +3,27 @@
 //! A new file is written as `NAME.partial` and renamed when it is verified and on stable storage; if the transfer
 //! fails it is removed. A file that exists is written in place, for it may be somebody's disk with links to it.
 //!
-//! What is written is handed to the disk at once (sync_file_range(2)) and dropped from the page cache once it is
-//! there: the cache stays as it was, and the sync at the end has little left to do.
+//! Several threads write it at once, and none of them waits for the disk before much is on its way there.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 
+use super::partial_file::PartialFile;
+use super::write_behind::WriteBehind;
 use super::{Target, guards};
-use crate::error::{Error, Result, Status};
-
-/// How much may be on its way to the disk before a writer waits for the oldest of it.
-const WRITE_BEHIND: u64 = 64 << 20;
+use crate::error::{Error, Result};
 
 /// A regular file.
 pub struct FileTarget {
     file: File,
     name: String,
     place: Place,
-    written: Mutex<WriteBehind>,
+    behind: WriteBehind,
 }
 
 /// Where the file is until it is whole.
@@ -40,13 +34,7 @@ enum Place {
         cannot_punch: AtomicBool,
     },
     /// Beside its name.
-    Partial { partial: PathBuf, path: PathBuf, renamed: AtomicBool },
-}
-
-#[derive(Default)]
-struct WriteBehind {
-    ranges: VecDeque<(u64, u64)>,
-    bytes: u64,
+    Partial(PartialFile),
 }
 
 impl FileTarget {
@@ -55,21 +43,13 @@ impl FileTarget {
     /// # Errors
     /// A guard's, when somebody else uses the file; else the system's.
     pub fn open(path: &Path, name: &str) -> Result<Self> {
-        let failed = |e: &io::Error| guards::cannot_open("cannot open target", name, e);
-        let target = |file, place| FileTarget { file, name: name.into(), place, written: Mutex::default() };
+        let target = |file, place| FileTarget { file, name: name.into(), place, behind: WriteBehind::default() };
         if path.exists() {
-            let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| failed(&e))?;
-            let metadata = file.metadata().map_err(|e| failed(&e))?;
-            guards::refuse_if_loop(name, &metadata)?;
-            guards::refuse_if_open(name, &metadata)?;
-            guards::lock_file(name, &file)?;
+            let file = open_existing(path, name)?;
             return Ok(target(file, Place::Existing { cannot_punch: AtomicBool::new(false) }));
         }
-        let partial = PathBuf::from([path.as_os_str(), ".partial".as_ref()].into_iter().collect::<OsString>());
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial);
-        let file = open.map_err(|e| failed(&e))?;
-        claim(&file, &partial, name)?;
-        Ok(target(file, Place::Partial { partial, path: path.into(), renamed: AtomicBool::new(false) }))
+        let (partial, file) = PartialFile::create(path, name)?;
+        Ok(target(file, Place::Partial(partial)))
     }
 
     /// The open file, for comparing it with the source.
@@ -85,40 +65,13 @@ impl FileTarget {
         Error::io(what, on, error)
     }
 
-    /// Starts the disk on this range, and waits for older ones when too much is under way.
-    fn write_behind(&self, offset: u64, length: u64) -> io::Result<()> {
-        sync_range(&self.file, offset, length, libc::SYNC_FILE_RANGE_WRITE)?;
-        let mut due = Vec::new();
-        {
-            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.ranges.push_back((offset, length));
-            written.bytes += length;
-            while written.bytes > WRITE_BEHIND
-                && let Some(range) = written.ranges.pop_front()
-            {
-                written.bytes -= range.1;
-                due.push(range);
-            }
-        }
-        due.into_iter().try_for_each(|(offset, length)| self.drop_behind(offset, length))
-    }
-
-    fn drop_behind(&self, offset: u64, length: u64) -> io::Result<()> {
-        const ALL: libc::c_uint =
-            libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-        sync_range(&self.file, offset, length, ALL)?;
-        let range = (offset as i64, length as i64);
-        let _ = posix_fadvise(&self.file, range.0, range.1, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-        Ok(())
-    }
-
     fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
         static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
         let mut done = 0;
         while done < length {
             let piece = (length - done).min(ZEROS.len() as u64);
             self.file.write_all_at(&ZEROS[..piece as usize], offset + done)?;
-            self.write_behind(offset + done, piece)?;
+            self.behind.wrote(&self.file, offset + done, piece)?;
             done += piece;
         }
         Ok(())
@@ -135,7 +88,7 @@ impl Target for FileTarget {
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.file
             .write_all_at(data, offset)
-            .and_then(|()| self.write_behind(offset, data.len() as u64))
+            .and_then(|()| self.behind.wrote(&self.file, offset, data.len() as u64))
             .map_err(|e| self.failed("cannot write target", offset, &e))
     }
 
@@ -158,102 +111,29 @@ impl Target for FileTarget {
         self.file.set_len(size).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-        if let Place::Partial { partial, path, renamed } = &self.place {
-            rename_new(partial, path, &self.name)?;
-            renamed.store(true, Ordering::SeqCst);
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        match &self.place {
+            Place::Existing { .. } => Ok(()),
+            Place::Partial(partial) => partial.rename(&self.file, &self.name),
         }
-        Ok(())
-    }
-}
-
-/// Locks a `.partial` file that was just opened, and empties it: what a killed transfer left is of no use.
-fn claim(file: &File, partial: &Path, name: &str) -> Result<()> {
-    guards::lock_file(&partial.display().to_string(), file)?;
-    // Between opening and locking, the transfer that had it may have ended: then this is its finished file, under
-    // its own name by now, or one that is removed. Touching it would be the end of somebody's copy.
-    if !is_at(file, partial) {
-        return Err(Error::guard("target refused", name, "another transfer to it has just ended"));
-    }
-    file.set_len(0).map_err(|e| guards::cannot_open("cannot open target", name, &e))
-}
-
-/// Whether the open file is the one that has this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    matches!((file.metadata(), fs::metadata(path)), (Ok(open), Ok(named)) if same(&open, &named))
-}
-
-/// Renames, unless somebody made a file of that name in the meantime.
-fn rename_new(partial: &Path, path: &Path, name: &str) -> Result<()> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, partial, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(nix::errno::Errno::EEXIST) => Err(Error::new(
-            Status::Guard,
-            "target refused",
-            name,
-            "a file of that name appeared during the transfer",
-        )),
-        // A file system without RENAME_NOREPLACE.
-        Err(nix::errno::Errno::EINVAL) => {
-            fs::rename(partial, path).map_err(|e| Error::io("cannot rename target", name, &e))
-        }
-        Err(e) => Err(Error::io("cannot rename target", name, &e.into())),
     }
 }
 
 impl Drop for FileTarget {
     fn drop(&mut self) {
-        if let Place::Partial { partial, renamed, .. } = &self.place
-            && !renamed.load(Ordering::SeqCst)
-        {
-            // What is left of a failed transfer; if even this fails, the next transfer to this name takes it.
-            let _ = fs::remove_file(partial);
+        if let Place::Partial(partial) = &self.place {
+            partial.abandon(&self.file);
         }
     }
 }
 
-fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -> io::Result<()> {
-    // SAFETY: sync_file_range(2) takes a descriptor, which is open, and three numbers.
-    let result = unsafe { libc::sync_file_range(file.as_raw_fd(), offset as i64, length as i64, flags) };
-    match result {
-        0 => Ok(()),
-        _ => match io::Error::last_os_error() {
-            // File systems without it: the sync at the end does it all.
-            e if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::ESPIPE)) => Ok(()),
-            e => Err(e),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partial_file_that_has_become_a_whole_one_is_not_touched() {
-        let directory = tempfile::tempdir().expect("a scratch directory");
-        let (partial, whole) = (directory.path().join("copy.partial"), directory.path().join("copy"));
-        fs::write(&partial, "whole").expect("written");
-        let file = OpenOptions::new().write(true).open(&partial).expect("opened");
-        fs::rename(&partial, &whole).expect("the other transfer is done");
-        // And a third one has begun.
-        fs::write(&partial, "begun").expect("written");
-        let error = claim(&file, &partial, "copy").expect_err("it is another's");
-        assert_eq!(error.status(), Status::Guard);
-        assert_eq!(fs::read(&whole).expect("it is there"), b"whole");
-        assert_eq!(fs::read(&partial).expect("it is there"), b"begun");
-    }
-
-    #[test]
-    fn a_partial_file_that_a_killed_transfer_left_is_emptied() {
-        let directory = tempfile::tempdir().expect("a scratch directory");
-        let partial = directory.path().join("copy.partial");
-        fs::write(&partial, "left").expect("written");
-        let file = OpenOptions::new().write(true).open(&partial).expect("opened");
-        claim(&file, &partial, "copy").expect("it is nobody's");
-        assert_eq!(fs::read(&partial).expect("it is there"), b"");
-    }
+/// Opens a file that is there, for this process alone.
+fn open_existing(path: &Path, name: &str) -> Result<File> {
+    let failed = |e: io::Error| guards::cannot_open_file(name, &e);
+    guards::refuse_if_write_protected(name, &path.metadata().map_err(failed)?)?;
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    guards::refuse_if_loop(name, &metadata)?;
+    guards::refuse_if_open(name, &metadata)?;
+    guards::lock_file(name, &file)?;
+    Ok(file)
 }

@@ -1,4 +1,4 @@
-//! Who else uses a target: asked before the first byte is written to it.
+//! Who else uses a volume: asked before the first byte is written to a target, and told of a source.
 //!
 //! Opening a device exclusively (O_EXCL, open(2)) is what decides for mounts, device-mapper, md and swap; what is
 //! read here says why in the admin's words. A virtual machine's process opens its disk without O_EXCL, so
@@ -15,34 +15,50 @@ use crate::error::{Error, Result};
 pub(super) fn refuse_if_open(name: &str, target: &Metadata) -> Result<()> {
     match writer_of(target) {
         None => Ok(()),
-        Some((pid, command)) => Err(Error::guard(
-            "target refused",
-            name,
-            format_args!("{command} (process {pid}) has it open for writing"),
-        )
-        .way_out("end that process first; lvpipe writes only what nobody else writes")),
+        Some(writer) => Err(Error::guard("target refused", name, writer)
+            .way_out("end that process first; lvpipe writes only what nobody else writes")),
     }
 }
 
 /// Refuses a file that is a loop device's.
 pub(super) fn refuse_if_loop(name: &str, target: &Metadata) -> Result<()> {
-    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-        let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
-        let same =
-            fs::metadata(backing.trim_end()).is_ok_and(|m| (m.dev(), m.ino()) == (target.dev(), target.ino()));
-        if same {
-            let device = entry.file_name();
-            let device = device.to_string_lossy();
-            return Err(Error::guard("target refused", name, format_args!("/dev/{device} is attached to it"))
-                .way_out(format!("losetup -d /dev/{device}")));
-        }
+    match loop_device_of(target) {
+        None => Ok(()),
+        Some(device) => Err(Error::guard("target refused", name, format_args!("{device} is attached to it"))
+            .way_out(format!("losetup -d {device}"))),
     }
-    Ok(())
+}
+
+fn loop_device_of(file: &Metadata) -> Option<String> {
+    let mut devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices.find_map(|entry| {
+        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+        let backing = fs::metadata(backing.trim_end()).ok()?;
+        let same = (backing.dev(), backing.ino()) == (file.dev(), file.ino());
+        same.then(|| format!("/dev/{}", entry.file_name().to_string_lossy()))
+    })
+}
+
+/// Who may be writing a file or a device that is to be read, as far as that can be seen.
+pub(super) fn who_writes(source: &Metadata) -> Option<String> {
+    let kind = source.file_type();
+    if kind.is_file() {
+        let attached = || Some(format!("{} is attached to it", loop_device_of(source)?));
+        return writer_of(source).or_else(attached);
+    }
+    if !kind.is_block_device() {
+        return None;
+    }
+    let number = number_of(source);
+    let mounted = || Some(format!("it is mounted on {}", mounted_on(number)?));
+    let names = holders(number);
+    let held = || (!names.is_empty()).then(|| format!("it is in use by {}", names.join(", ")));
+    writer_of(source).or_else(mounted).or_else(held)
 }
 
 /// Why a device could not be opened exclusively.
 pub(super) fn busy_device(name: &str, device: &Metadata) -> Error {
-    let number = (nix::sys::stat::major(device.rdev()), nix::sys::stat::minor(device.rdev()));
+    let number = number_of(device);
     let refused = |why: String| Error::guard("target refused", name, why);
     if let Some(mount_point) = mounted_on(number) {
         return refused(format!("it is mounted on {mount_point}")).way_out(format!("umount {mount_point}"));
@@ -54,6 +70,10 @@ pub(super) fn busy_device(name: &str, device: &Metadata) -> Error {
         names if names.is_empty() => refused("it is in use by the system".into()),
         names => refused(format!("it is in use by {}", names.join(", "))),
     }
+}
+
+fn number_of(device: &Metadata) -> (u64, u64) {
+    (nix::sys::stat::major(device.rdev()), nix::sys::stat::minor(device.rdev()))
 }
 
 fn mounted_on((major, minor): (u64, u64)) -> Option<String> {
@@ -107,8 +127,8 @@ fn device_name(sys: &Path) -> String {
     }
 }
 
-/// A process, other than this one, that has the volume open for writing.
-fn writer_of(volume: &Metadata) -> Option<(u32, String)> {
+/// Which process, other than this one, has the volume open for writing.
+fn writer_of(volume: &Metadata) -> Option<String> {
     let is_device = volume.file_type().is_block_device();
     let same = |other: &Metadata| match is_device {
         true => other.file_type().is_block_device() && other.rdev() == volume.rdev(),
@@ -121,7 +141,7 @@ fn writer_of(volume: &Metadata) -> Option<(u32, String)> {
         let mut open = descriptors.flatten().filter(|fd| fs::metadata(fd.path()).is_ok_and(|m| same(&m)));
         let writes = open.any(|fd| is_for_writing(pid, &fd.file_name().to_string_lossy()));
         let command = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        writes.then(|| (pid, command().trim_end().to_string()))
+        writes.then(|| format!("{} (process {pid}) has it open for writing", command().trim_end()))
     })
 }
 
@@ -168,7 +188,7 @@ pub(super) fn refuse_if_smaller(name: &str, has: u64, needs: u64) -> Result<()> 
     .way_out(format!("for a logical volume: lvextend -L +{missing}b {name}")))
 }
 
-/// A missing or unusable file's error, with the way out for what people mistype most.
+/// A missing or unusable device's error, with the way out for what people forget most.
 pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
     let failed = Error::io(what, name, error);
     match error.kind() {
@@ -177,8 +197,64 @@ pub(super) fn cannot_open(what: &str, name: &str, error: &io::Error) -> Error {
     }
 }
 
+/// Why a target file could not be opened or made.
+pub(super) fn cannot_open_file(name: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Error::guard("target refused", name, "its file system is mounted read-only")
+                .way_out("mount -o remount,rw that file system, or name a file elsewhere")
+        }
+        _ => Error::io("cannot open target", name, error),
+    }
+}
+
+/// Refuses a file that nobody may write: root could all the same, but somebody meant it to stay as it is.
+pub(super) fn refuse_if_write_protected(name: &str, target: &Metadata) -> Result<()> {
+    if target.permissions().readonly() {
+        return Err(Error::guard("target refused", name, "it is read-only").way_out(format!("chmod u+w {name}")));
+    }
+    Ok(())
+}
+
+/// Refuses a name that is there but leads nowhere: the file would be made elsewhere, and could not get the name.
+pub(super) fn refuse_if_dangling(name: &str, path: &Path) -> Result<()> {
+    match fs::read_link(path) {
+        Ok(to) => Err(Error::guard(
+            "target refused",
+            name,
+            format_args!("it is a symbolic link to {}, which does not exist", to.display()),
+        )
+        .way_out("name the file itself, or remove the link")),
+        // No link, and no file either: it is to be made.
+        Err(_) => Ok(()),
+    }
+}
+
 /// A target that refuses writes.
 pub(super) fn read_only(name: &str) -> Error {
     Error::guard("target refused", name, "it is read-only")
         .way_out(format!("for a logical volume: lvchange -p rw {name}; for others: blockdev --setrw {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn only_a_device_is_said_to_be_roots() {
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        let device = cannot_open("cannot open source", "/dev/sda", &denied).to_string();
+        assert_eq!(
+            device,
+            "cannot open source: /dev/sda: Permission denied\n  devices are root's: run it with sudo"
+        );
+        assert_eq!(cannot_open_file("copy", &denied).to_string(), "cannot open target: copy: Permission denied");
+    }
+
+    #[test]
+    fn a_file_on_a_read_only_file_system_is_refused() {
+        let error = cannot_open_file("/mnt/copy", &io::Error::from_raw_os_error(libc::EROFS));
+        assert_eq!(error.status(), Status::Guard);
+    }
 }

@@ -16,13 +16,15 @@ pub mod lvm;
 mod null_target;
 mod open_source;
 mod open_target;
+mod partial_file;
 mod pool_watch;
-
 mod resident;
 mod stream;
+mod write_behind;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
+pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use null_target::NullTarget;
@@ -50,6 +52,14 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Names the offset of the first byte that could not be read.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+
+    /// Called after the last read: whether what was read is one state of the volume, as far as that can be told.
+    ///
+    /// # Errors
+    /// When the volume has been written to since it was opened.
+    fn unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A volume that is written.

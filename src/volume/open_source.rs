@@ -1,6 +1,7 @@
 //! From a name to a source: what the name stands for, which map it has, and what is held while it is read.
 
-use std::fs::{self, File, Metadata};
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType, Metadata};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub enum MapChoice {
 pub struct SourceOptions {
     /// Where its map is taken from.
     pub map: MapChoice,
-    /// A volume in use is read as it is, without a temporary snapshot.
+    /// A volume in use is read as it is, without a temporary snapshot; a file that changes meanwhile too.
     pub no_snapshot: bool,
 }
 
@@ -99,21 +100,25 @@ pub struct Origin {
 ///
 /// # Errors
 /// A usage error for what is no volume; a guard's; or the system's.
-pub fn open_source(name: &str, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
+pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
     if name == STREAM {
         let stream = stdin_stream()?;
         // A pipe or a socket may rightly be both ends of a process; a file is not.
         let file = stream.metadata().ok().filter(Metadata::is_file);
-        return Ok(plain(What::Stream(stream), name, file.as_ref()));
+        return Ok(plain(What::Stream(stream), STREAM, file.as_ref()));
     }
     let lvm = Lvm::default();
-    if let Some(volume) = lvm.resolve(name)? {
+    // LVM's names are ASCII; a file's may be anything.
+    if let Some(name) = name.to_str()
+        && let Some(volume) = lvm.resolve(name)?
+    {
         return open_lv(&lvm, &volume, options, stop);
     }
     let path = Path::new(name);
+    let name = &*name.to_string_lossy();
     let metadata = fs::metadata(path).map_err(|e| cannot_open(name, &e))?;
     let kind = metadata.file_type();
-    let mut notices = Vec::new();
+    let mut notices = Vec::from_iter(guards::who_writes(&metadata).map(|who| in_use(name, &who, kind, options)));
     let what = if kind.is_block_device() {
         open_device(path, name, options, stop, &mut notices)?
     } else if kind.is_file() {
@@ -151,7 +156,7 @@ fn saved_map(file: &Path, device: u32, size: u64, stop: &Stop) -> Result<UsedMap
 }
 
 fn cannot_open(name: &str, error: &io::Error) -> Error {
-    guards::cannot_open("cannot open source", name, error)
+    Error::io("cannot open source", name, error)
 }
 
 /// Opens a device as it is. `notices` takes what the user should know of its map.
@@ -206,6 +211,14 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
         Origin { name: name.clone(), uuid: Some(volume.uuid.clone()), identity: identity::of_source(&read) };
     let what = open_device(&path, &name, options, stop, &mut notices)?;
     Ok(OpenSource { what, held, origin, notices })
+}
+
+/// What the user should know of a file or a plain device that is being written.
+fn in_use(name: &str, who: &str, kind: FileType, options: &SourceOptions) -> String {
+    if kind.is_file() && !options.no_snapshot {
+        return format!("{name} is in use: {who}: if it changes while it is sent, the transfer fails");
+    }
+    format!("{name} is in use: {who}: what is written to it now arrives in part or not at all; {SNAPSHOT}")
 }
 
 const SNAPSHOT: &str = "take a snapshot of it and send that";

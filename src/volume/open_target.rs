@@ -1,5 +1,6 @@
 //! From a name to a target, past the guards.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -65,22 +66,27 @@ impl HeldForTarget {
 ///
 /// # Errors
 /// A guard's, before anything is written; or the system's.
-pub fn open_target(name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
     if name == STREAM {
         return Ok(plain(Arc::new(StreamTarget::stdout()?)));
     }
     let lvm = Lvm::default();
-    if let Some(volume) = lvm.resolve(name)? {
+    // LVM's names are ASCII; a file's may be anything.
+    if let Some(name) = name.to_str()
+        && let Some(volume) = lvm.resolve(name)?
+    {
         return open_lv(&lvm, &volume, expected, stop);
     }
     let path = Path::new(name);
+    let name = &*name.to_string_lossy();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             refuse_new_device(path, name)?;
+            guards::refuse_if_dangling(name, path)?;
             return Ok(plain(Arc::new(FileTarget::open(path, name)?)));
         }
-        Err(e) => return Err(guards::cannot_open("cannot open target", name, &e)),
+        Err(e) => return Err(guards::cannot_open_file(name, &e)),
     };
     refuse_own_source(name, expected, &metadata)?;
     let kind = metadata.file_type();
@@ -93,7 +99,7 @@ pub fn open_target(name: &str, expected: Expected<'_>, stop: &Stop) -> Result<Op
             .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
     } else {
         let file = fifo::open_to_write(path, stop)?;
-        let file = file.map_err(|e| guards::cannot_open("cannot open target", name, &e))?;
+        let file = file.map_err(|e| guards::cannot_open_file(name, &e))?;
         Ok(plain(Arc::new(StreamTarget::new(file, name))))
     }
 }

@@ -1,7 +1,9 @@
 //! What is refused: with which words, with which status, and before a byte is written.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -30,6 +32,30 @@ fn a_volume_that_does_not_exist() {
     // Without LVM the reason is another, but the name and a way out are there.
     let ran = run_silent(["send", "no-such-vg/lv"]).expect_failure(1, &["no-such-vg/lv: "]);
     assert_eq!(ran.stderr.lines().count(), 2, "{ran}");
+}
+
+/// As an unset variable in a script gives it.
+#[test]
+fn an_empty_name() {
+    for task in ["send", "recv", "map", "inspect"] {
+        run_silent([task, ""]).expect_failure(2, &["lvpipe: invalid value '' for '", ": the name is empty"]);
+    }
+}
+
+#[test]
+fn a_name_that_is_not_text_is_as_good_as_any() {
+    let scratch = scratch_in_memory();
+    let path = |name: &[u8]| scratch.path().join(OsStr::from_bytes(name));
+    let (image, copy, saved) = (path(b"image\xff"), path(b"copy\xfe"), path(b"saved\xfd"));
+    Image::sample().write(&image);
+    let stream = run(&mut send(&[], &image)).expect_ok().stdout;
+    run_with_input(&mut recv(&[], &copy), &stream).expect_ok();
+    Image::sample().assert_is(&copy);
+    fs::write(&saved, stream).expect("written");
+    for (task, path) in [("inspect", &saved), ("map", &image)] {
+        run(lvpipe([task]).arg(path)).expect_ok();
+    }
+    run(&mut send(&[], &path(b"none\xff"))).expect_failure(1, &["none\u{fffd}: No such file or directory"]);
 }
 
 #[test]

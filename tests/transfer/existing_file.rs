@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::image::{Image, scratch_in_memory, scratch_on_disk, space};
+use crate::image::{Image, names, scratch_in_memory, scratch_on_disk, space};
 use crate::process::{Ran, lvpipe, recv, run, run_pair, run_with_input, send, start, wait_until};
 
 /// An image and its stream, and where a copy goes.
@@ -92,6 +92,33 @@ fn a_file_that_another_process_has_open_for_writing_is_refused() {
     drop(holder.stdin.take());
     holder.wait().expect("it ends");
     receive(&stream, &target).expect_ok();
+}
+
+/// Root could write it all the same.
+#[test]
+fn a_file_that_is_write_protected_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = scratch_in_memory();
+    let (stream, target) = image_stream_and_target(scratch.path());
+    fs::write(&target, "somebody's").expect("written");
+    let allow = |mode| fs::set_permissions(&target, fs::Permissions::from_mode(mode)).expect("it is ours");
+    allow(0o444);
+    receive(&stream, &target)
+        .expect_failure(4, &["lvpipe: target refused: ", "copy: it is read-only\n  chmod u+w "]);
+    assert_eq!(fs::read(&target).expect("it exists"), b"somebody's");
+    allow(0o644);
+    receive(&stream, &target).expect_ok();
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_refused_before_anything_is_written() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = image_stream_and_target(scratch.path());
+    std::os::unix::fs::symlink("nowhere", &target).expect("linked");
+    // The prelude alone: what comes later is not waited for.
+    receive(&stream[..1000], &target)
+        .expect_failure(4, &["target refused: ", "a symbolic link to nowhere, which does not exist\n  name the"]);
+    assert_eq!(names(scratch.path()), ["copy", "image"]);
 }
 
 #[test]

@@ -249,3 +249,37 @@ fn the_file_behind_a_loop_device_is_refused() {
     receive(&stream, &disk).expect_failure(4, &["target refused: ", &said]);
     old_data(4 * MIB).assert_is(&disk);
 }
+
+#[test]
+fn who_may_write_a_device_that_is_sent_is_told() {
+    let scratch = scratch_on_disk();
+    let (disk, mount_point) = (scratch.path().join("disk"), scratch.path().join("mnt"));
+    File::create(&disk).and_then(|file| file.set_len(4 * MIB)).expect("a disk");
+    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk).status().expect("mkfs.ext4");
+    assert!(made.success());
+    fs::create_dir(&mount_point).expect("made");
+    let device = LoopDevice::attach(&disk, &[]);
+    let nobody = run(&mut send(&[], &device.path)).expect_ok();
+    assert!(!nobody.stderr.contains("in use"), "{nobody}");
+
+    let said = |ran: Ran, who: &str| {
+        let ran = ran.expect_ok();
+        let told =
+            format!(": {who}: what is written to it now arrives in part or not at all; take a snapshot of it");
+        assert!(ran.stderr.contains(&told), "expected {told:?}: {ran}");
+    };
+    // In a mount namespace that ends with the command.
+    let mut mounted = Command::new("unshare");
+    mounted.args(["-m", "sh", "-c", "mount -o ro \"$1\" \"$2\" && \"$0\" send \"$1\"", LVPIPE]);
+    said(run(mounted.args([&device.path, &mount_point])), &format!("it is mounted on {}", mount_point.display()));
+
+    let open = OpenOptions::new().write(true).open(&device.path).expect("open");
+    let myself = fs::read_to_string("/proc/self/comm").expect("a name");
+    let writer = format!("{} (process {}) has it open for writing", myself.trim_end(), std::process::id());
+    said(run(&mut send(&[], &device.path)), &writer);
+    drop(open);
+
+    let behind = run(&mut send(&[], &disk)).expect_ok();
+    let attached = format!("disk is in use: {} is attached to it: if it changes while", device.path.display());
+    assert!(behind.stderr.contains(&attached), "{behind}");
+}

@@ -7,6 +7,8 @@ mod process;
 
 /// Odd names, foreign streams, wrong sizes, terminals: what is refused, with which words and status.
 mod bad_input;
+/// A source that is written while it is sent.
+mod changing_source;
 /// Truncated and damaged streams are never taken for whole.
 mod damage;
 /// A target file that exists is fully replaced; one that is in use is not touched.

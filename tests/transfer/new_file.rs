@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 
-use crate::image::{Image, names, scratch_in_memory};
+use crate::image::{Image, names, scratch_in_memory, scratch_on_disk};
 use crate::process::{Running, recv, run, run_with_input, send, start, wait_until};
 
 fn stream_and_target(directory: &Path) -> (Vec<u8>, PathBuf) {
@@ -92,10 +92,66 @@ fn of_many_transfers_to_one_name_at_once_none_breaks_another() {
 fn what_a_killed_transfer_left_is_written_over() {
     let scratch = scratch_in_memory();
     let (stream, target) = stream_and_target(scratch.path());
-    Image::full(9 << 20).seed(2).write(&target.with_extension("partial"));
+    let (running, writer, _) = start_half(&stream, &target);
+    let partial = target.with_extension("partial");
+    wait_until("it has something in it", || fs::metadata(&partial).is_ok_and(|file| file.len() > 0));
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    drop(writer);
+    assert!(!running.end().status.success());
+    assert_eq!(names(scratch.path()), ["copy.partial"]);
     run_with_input(&mut recv(&[], &target), &stream).expect_ok();
     assert_eq!(names(scratch.path()), ["copy"]);
     Image::sample().assert_is(&target);
+}
+
+/// Refuses all of these, and leaves `held`, which the `.partial` name leads to, as it was.
+#[track_caller]
+fn assert_partial_is_refused(stream: &[u8], target: &Path, held: &Path, why: &str) {
+    let before = fs::read(held).expect("it is there");
+    run_with_input(&mut recv(&[], target), stream).expect_failure(
+        4,
+        &["lvpipe: target refused: ", "copy.partial: ", why, "\n  a new file has this name until"],
+    );
+    assert_eq!(fs::read(held).expect("it is still there"), before);
+    assert!(!target.exists());
+}
+
+#[test]
+fn somebody_elses_file_of_the_partial_name_is_not_touched() {
+    for scratch in [scratch_in_memory(), scratch_on_disk()] {
+        let (stream, target) = stream_and_target(scratch.path());
+        let (partial, precious) = (target.with_extension("partial"), scratch.path().join("precious"));
+        fs::write(&precious, "precious").expect("written");
+        let refused = |held: &Path, why| {
+            assert_partial_is_refused(&stream, &target, held, why);
+            fs::remove_file(&partial).expect("removed");
+        };
+
+        std::os::unix::fs::symlink("precious", &partial).expect("linked");
+        refused(&precious, "it is a symbolic link");
+        fs::hard_link(&precious, &partial).expect("linked");
+        refused(&precious, "it has another name as well (a hard link)");
+        fs::write(&partial, "mine").expect("written");
+        refused(&partial, "it is not what an unfinished transfer left");
+        nix::unistd::mkfifo(&partial, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        run_with_input(&mut recv(&[], &target), &stream).expect_failure(4, &["it is not a regular file\n"]);
+        fs::remove_file(&partial).expect("removed");
+        // A link that leads nowhere is not made to lead somewhere.
+        std::os::unix::fs::symlink("nowhere", &partial).expect("linked");
+        run_with_input(&mut recv(&[], &target), &stream).expect_failure(4, &["it is a symbolic link\n"]);
+        assert_eq!(names(scratch.path()), ["copy.partial", "precious"]);
+    }
+}
+
+/// The mark of an unfinished file is not on a finished one: under another name, it is nobody's leftover.
+#[test]
+fn a_finished_copy_that_is_renamed_to_the_partial_name_is_not_touched() {
+    let scratch = scratch_on_disk();
+    let (stream, target) = stream_and_target(scratch.path());
+    run_with_input(&mut recv(&[], &target), &stream).expect_ok();
+    let partial = target.with_extension("partial");
+    fs::rename(&target, &partial).expect("renamed");
+    assert_partial_is_refused(&stream, &target, &partial, "it is not what an unfinished transfer left");
 }
 
 #[test]
@@ -106,7 +162,9 @@ fn a_file_that_appears_under_the_name_meanwhile_is_not_touched() {
     fs::write(&target, "somebody's").expect("written");
     writer.write_all(rest).expect("it reads");
     drop(writer);
-    running.end().expect_failure(4, &["target refused: ", "a file of that name appeared during the transfer"]);
+    running
+        .end()
+        .expect_failure(1, &["cannot rename target: ", "a file of that name appeared during the transfer"]);
     assert_eq!(names(scratch.path()), ["copy"]);
     assert_eq!(fs::read(&target).expect("it exists"), b"somebody's");
 }
@@ -118,4 +176,21 @@ fn a_directory_that_does_not_exist_is_an_error() {
     let target = scratch.path().join("no/such/copy");
     run_with_input(&mut recv(&[], &target), &stream)
         .expect_failure(1, &["lvpipe: cannot open target: ", "no/such/copy: No such file or directory"]);
+}
+
+#[test]
+fn a_partial_file_that_is_moved_away_meanwhile_is_no_success() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let partial = target.with_extension("partial");
+    let (running, mut writer, rest) = start_half(&stream, &target);
+    fs::rename(&partial, scratch.path().join("elsewhere")).expect("moved");
+    fs::write(&partial, "another's").expect("written");
+    writer.write_all(rest).expect("it reads");
+    drop(writer);
+    running
+        .end()
+        .expect_failure(1, &["cannot rename target: ", "somebody moved or removed it during the transfer"]);
+    assert_eq!(names(scratch.path()), ["copy.partial", "elsewhere"]);
+    assert_eq!(fs::read(&partial).expect("it exists"), b"another's");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::image::{Image, scratch_in_memory};
-use crate::process::{LVPIPE, lvpipe, recv, run, send};
+use crate::process::{LVPIPE, lvpipe, recv, run, send, start};
 
 /// What a shell does with the command line, `$LVPIPE` being the program under test.
 fn shell(line: &str, directory: &Path) -> Command {
@@ -35,7 +35,7 @@ fn a_backup_is_not_received_into_itself() {
     let scratch = scratch_in_memory();
     let (image, backup) = (scratch.path().join("image"), scratch.path().join("backup"));
     Image::sample().write(&image);
-    run(send(&[], &image).stdout(File::create(&backup).expect("a file"))).expect_ok();
+    start(send(&[], &image).stdout(File::create(&backup).expect("a file"))).end().expect_ok();
     let before = fs::read(&backup).expect("the backup");
     run(recv(&[], &backup).stdin(File::open(&backup).expect("the backup")))
         .expect_failure(4, &["lvpipe: target refused: ", ": it is the stream that is being received\n  "]);
@@ -48,7 +48,8 @@ fn a_file_that_is_standard_input_is_not_sent_to_itself() {
     let image = scratch.path().join("image");
     Image::sample().write(&image);
     let appended = OpenOptions::new().append(true).open(&image).expect("the image");
-    run(lvpipe(["send", "-"]).stdin(File::open(&image).expect("the image")).stdout(appended))
+    start(lvpipe(["send", "-"]).stdin(File::open(&image).expect("the image")).stdout(appended))
+        .end()
         .expect_failure(4, &["lvpipe: cannot send: -: standard output is the source itself"]);
     Image::sample().assert_is(&image);
 }
@@ -59,7 +60,7 @@ fn a_devices_name_with_a_mistake_makes_no_file() {
     let image = scratch.path().join("image");
     Image::sample().write(&image);
     let backup = scratch.path().join("backup");
-    run(send(&[], &image).stdout(File::create(&backup).expect("a file"))).expect_ok();
+    start(send(&[], &image).stdout(File::create(&backup).expect("a file"))).end().expect_ok();
     let target = Path::new("/dev/lvpipe-has-no-such-device");
     run(recv(&[], target).stdin(File::open(&backup).expect("the backup"))).expect_failure(
         4,

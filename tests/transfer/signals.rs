@@ -161,6 +161,12 @@ fn a_signal_ends_the_wait_for_the_other_end_of_a_fifo() {
     wait_until_it_catches(&running);
     assert_ended_by(SIGTERM, running);
 
+    for args in [&["inspect"][..], &["inspect", "--verify"]] {
+        let running = start(lvpipe(args).arg(&fifo));
+        wait_until_it_catches(&running);
+        assert_ended_by(SIGTERM, running);
+    }
+
     let image = large_image(scratch.path());
     let saved = scratch.path().join("stream");
     fs::write(&saved, run(&mut send(&[], &image)).expect_ok().stdout).expect("written");
@@ -170,7 +176,7 @@ fn a_signal_ends_the_wait_for_the_other_end_of_a_fifo() {
 }
 
 #[test]
-fn fifos_work_as_source_and_target_once_both_ends_are_open() {
+fn fifos_work_as_source_stream_and_target_once_both_ends_are_open() {
     let scratch = scratch_in_memory();
     let fifo = scratch.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
@@ -181,6 +187,10 @@ fn fifos_work_as_source_and_target_once_both_ends_are_open() {
     let mut stream = Vec::new();
     pipe.read_to_end(&mut stream).expect("its output");
     sending.end().expect_ok();
+
+    let inspecting = start(lvpipe(["inspect", "--verify", "-q"]).arg(&fifo).stdout(Stdio::null()));
+    fs::write(&fifo, &stream).expect("written");
+    inspecting.end().expect_ok();
 
     let saved = scratch.path().join("stream");
     fs::write(&saved, stream).expect("written");
