@@ -3,8 +3,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use lvpipe::cli::{self, Grammar, mbuffer};
+
 fn main() -> ExitCode {
-    match lvpipe::cli::run() {
+    let mut args = std::env::args_os().peekable();
+    let program = args.next().unwrap_or_else(|| "lvpipe".into());
+    if let Grammar::Mbuffer { named } = cli::grammar(&program, args.peek()) {
+        return ExitCode::from(mbuffer::run(&program, args.skip(usize::from(named))));
+    }
+    match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; the status still tells.

@@ -65,10 +65,7 @@ impl Send {
 
         let figures = Figures::new(Role::Send);
         let (input, volume_size, used) = match what {
-            What::Stream(stream) => {
-                pipe::enlarge(&stream);
-                (Input::Stream(stream), None, None)
-            }
+            What::Stream(stream) => (Input::Stream(stream), None, None),
             What::Volume { source, map } => {
                 let (size, used) = (map.size(), map.used_bytes());
                 (Input::Volume { source, map }, Some(size), Some(used))

@@ -253,7 +253,7 @@ mod tests {
     fn compressors_take_no_more_than_the_table_says() {
         let raw: Vec<u8> = (0..8u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x3f).collect();
         let mut out = vec![0; raw.len()];
-        for level in [-7, 1, 2, 3, 6, 8, 9] {
+        for level in [-7, 1, 2, 3, 6, 8, 9, 11, 12, 19] {
             let mut zstd = zstd::bulk::Compressor::new(level).expect("memory");
             zstd.compress_to_buffer(&raw, &mut out[..]).expect("it compresses");
             let taken = zstd.context_mut().sizeof() as u64;

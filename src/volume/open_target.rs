@@ -110,7 +110,10 @@ fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> 
     let thin = ThinVolume::at(path, &Dmsetup::default())?;
     // Where an external origin shows through what is not mapped, discarding does not give zeros.
     let unmaps = thin.as_ref().filter(|thin| thin.external_origin.is_none());
-    let discards = unmaps.map_or(Discards::Unknown, |thin| Discards::Unmap { chunk: thin.pool.chunk_bytes });
+    let discards = unmaps.map_or(Discards::Unknown, |thin| Discards::Unmap {
+        chunk: thin.pool.chunk_bytes,
+        zeroed: thin.pool.zeroes_new_chunks,
+    });
     let target = BlockTarget::open(path, name, discards, stop)?;
     let mut open = plain(Arc::new(target));
     if let Some(thin) = thin {

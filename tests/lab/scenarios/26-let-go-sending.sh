@@ -6,10 +6,11 @@ scatter a/vm 6 200
 snapshot a/vm kept
 exec 9<>/dev/a/vm # in use
 
-# sending LV: starts to send it, slowly; goes on when the stream has begun.
+# sending LV: starts to send it, at $rate; goes on when the stream has begun.
+rate=300k
 sending() {
 	rm -f stream
-	env --default-signal lvpipe send -r 300k --compress none "$1" >stream 2>err &
+	env --default-signal lvpipe send -r "$rate" --compress none "$1" >stream 2>err &
 	run=$!
 	within 20 test -s stream
 }
@@ -68,4 +69,37 @@ lvpipe map a/vm >/dev/null 2>err
 cat err
 says err 'deactivated a/kept'
 equal 'temporary volumes' "$(temporary a)" ''
+equal 'activated snapshot' "$(active a/kept)" ''
+
+step 'what a power cut left is removed, another host'"'"'s is not'
+marked() {
+	lvcreate -qq --type thin --virtualsize 4m --thinpool a/pool --name "$1" \
+		--addtag lvpipe.temporary --addtag "lvpipe.host.$2" --addtag lvpipe.boot.earlier
+}
+marked ours "$(hostname)"
+marked theirs another
+lvpipe map a/vm >/dev/null 2>err
+cat err
+says err 'removed a/ours'
+equal 'temporary volumes' "$(temporary a)" theirs
+lvremove -qq --yes a/theirs
+
+step 'two at once from a snapshot that is not active'
+rate=1m
+sending a/kept
+lvpipe send -q a/kept >second.lvp
+lvpipe inspect --verify second.lvp
+wait $run
+lvpipe inspect --verify stream
+equal 'activated snapshot' "$(active a/kept)" ''
+
+step 'somebody else opens what was activated: it stays until nobody has it open'
+sending a/kept
+sleep 1000 7</dev/a/kept &
+other=$!
+wait $run || fail "the transfer has failed: $(cat err)"
+equal 'activated snapshot' "$(active a/kept)" active
+kill $other
+wait $other || true
+lvpipe map a/vm >/dev/null
 equal 'activated snapshot' "$(active a/kept)" ''
