@@ -156,8 +156,10 @@ fn a_truncated_stream_leaves_no_target_and_says_where_it_ends() {
         assert_eq!(names(scratch.path()), [""; 0], "after {length} bytes");
     }
     let without_its_end = &stream[..stream.len() - frame::HEADER - frame::END];
-    run_with_input(lvpipe(["recv"]).arg(&target), without_its_end)
-        .expect_failure(3, &["stdin at offset 266340 of the volume: the stream ends here, 80 bytes short"]);
+    run_with_input(lvpipe(["recv"]).arg(&target), without_its_end).expect_failure(
+        3,
+        &[&format!("stdin at offset 266340 of the volume: the stream ends here, {} bytes short", frame::HEADER)],
+    );
 }
 
 #[test]

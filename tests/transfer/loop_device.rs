@@ -167,7 +167,10 @@ fn a_byte_stream_that_is_longer_than_the_device_fails() {
     let device = LoopDevice::over_old_data(&scratch.path().join("disk"), MIB);
     receive(&stream, &device.path).expect_failure(
         1,
-        &["cannot write target: /dev/loop", ": the stream is longer than the device's 1048576 bytes"],
+        &[
+            "lvpipe: cannot write target: /dev/loop",
+            ": the stream is longer than the device's 1048576 bytes\n  name a larger",
+        ],
     );
 }
 
