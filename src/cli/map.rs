@@ -82,7 +82,7 @@ impl Map {
             return Err(Error::usage("no map", name, "a byte stream has none"));
         };
         drop(source);
-        opened.held.release()?;
+        opened.held.release()?.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
         Ok((name.clone(), map))
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::shared::{Messages, Resources, SourceArgs};
+use super::shared::{Messages, Resources, SourceArgs, left_behind};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::{Compress, Rate};
@@ -97,9 +97,14 @@ impl Send {
         let reporter = self.messages.report(figures);
         self.messages.notices(&reporter, &notices);
         // The source is closed when this returns, so that what is held for it can be let go.
-        let sent = send(input, link, "stdout", sending);
-        match sent.and_then(|end| held.release().map(|()| end)) {
-            Ok(_) => {
+        if let Err(error) = send(input, link, "stdout", sending) {
+            reporter.finish(Outcome::Failed);
+            left_behind(&held.abandon());
+            return Err(error);
+        }
+        match held.release() {
+            Ok(notice) => {
+                self.messages.notices(&reporter, notice.as_slice());
                 reporter.finish(Outcome::Done(String::new()));
                 Ok(())
             }

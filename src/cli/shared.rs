@@ -1,5 +1,6 @@
 //! Options that several subcommands have, each group defined once.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -60,6 +61,12 @@ impl Messages {
             notices.iter().for_each(|notice| reporter.console().println(&format!("lvpipe: {notice}")));
         }
     }
+}
+
+/// Prints what a run that failed has left behind, even to those who asked for errors only.
+pub fn left_behind(notices: &[String]) {
+    // Standard error may be closed; the status still tells that it failed.
+    notices.iter().for_each(|notice| _ = writeln!(io::stderr(), "lvpipe: {notice}"));
 }
 
 /// Where a source's used map comes from.

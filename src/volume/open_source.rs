@@ -74,13 +74,19 @@ pub struct HeldForSource {
 }
 
 impl HeldForSource {
-    /// Lets go, and says when that fails.
+    /// Lets go after a run that went well; a notice for what somebody else uses by now.
     ///
     /// # Errors
     /// LVM's words; what is left is on record for the next run.
-    pub fn release(self) -> Result<()> {
+    pub fn release(self) -> Result<Option<String>> {
         self.snapshot.map_or(Ok(()), TemporarySnapshot::remove)?;
-        self.activation.map_or(Ok(()), Activation::end)
+        self.activation.map_or(Ok(None), Activation::end)
+    }
+
+    /// Lets go after a run that failed; a notice for each thing that is left to the next run.
+    pub fn abandon(self) -> Vec<String> {
+        let snapshot = self.snapshot.and_then(TemporarySnapshot::abandon);
+        snapshot.into_iter().chain(self.activation.and_then(Activation::abandon)).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! An LV that is made active for the time of a run.
 //!
 //! In: an LV that has no device. Out: a guard; while it lives, the device is there. An LV that somebody else has
-//! open when the run ends stays active until a later run finds it unused: better than to fail for that.
+//! open when the run ends stays active, and is theirs from then on: better than to fail for that.
 
 use super::held::patiently;
 use super::{LogicalVolume, Lvm};
@@ -12,7 +12,7 @@ use crate::reserve::{Held, Record, Reservations};
 #[derive(Debug)]
 pub struct Activation {
     lvm: Lvm,
-    name: String,
+    volume: LogicalVolume,
     /// None once it is deactivated.
     record: Option<Record>,
 }
@@ -28,19 +28,43 @@ impl Activation {
             return Ok(None);
         }
         let record = reservations.record(Held::ActivatedLv { vg: volume.vg.clone(), lv: volume.name.clone() })?;
-        let activation = Activation { lvm: lvm.clone(), name: volume.full_name(), record: Some(record) };
-        lvm.run("lvchange", &["-qq", "--activate=y", "--ignoreactivationskip", &activation.name])?;
+        let activation = Activation { lvm: lvm.clone(), volume: volume.clone(), record: Some(record) };
+        lvm.run("lvchange", &["-qq", "--activate=y", "--ignoreactivationskip", &volume.full_name()])?;
         Ok(Some(activation))
     }
 
-    /// Deactivates it, and says if that failed; a later run tries again then.
-    pub fn end(mut self) -> Result<()> {
-        self.let_go()
+    /// Deactivates it after a run that went well. Where somebody has opened it meanwhile it stays active, and a
+    /// notice says so.
+    ///
+    /// # Errors
+    /// LVM's words, when it is not that; a later run tries again then.
+    pub fn end(mut self) -> Result<Option<String>> {
+        let Some(record) = self.record.take() else { return Ok(None) };
+        let notice = match patiently(|| deactivate(&self.lvm, &self.volume)) {
+            Ok(()) => None,
+            Err(_) if is_open(&self.lvm, &self.volume)? => {
+                Some(format!("{} stays active: somebody has opened it meanwhile", self.volume.full_name()))
+            }
+            Err(why) => return Err(why),
+        };
+        record.clear()?;
+        Ok(notice)
+    }
+
+    /// Deactivates it after a run that failed. What has it open may be the run's own I/O, which the kernel holds
+    /// back: then it is left to a later run, and a notice says so.
+    pub fn abandon(mut self) -> Option<String> {
+        let why = self.let_go().err()?;
+        let name = self.volume.full_name();
+        Some(format!(
+            "{name} is still active: {}; the next run of lvpipe deactivates it, unless it is open",
+            why.why().trim_end_matches('.')
+        ))
     }
 
     fn let_go(&mut self) -> Result<()> {
         let Some(record) = self.record.take() else { return Ok(()) };
-        patiently(|| deactivate(&self.lvm, &self.name))?;
+        patiently(|| deactivate(&self.lvm, &self.volume))?;
         record.clear()
     }
 }
@@ -52,6 +76,12 @@ impl Drop for Activation {
     }
 }
 
-pub(super) fn deactivate(lvm: &Lvm, name: &str) -> Result<()> {
-    lvm.run("lvchange", &["-qq", "--activate=n", name]).map(drop)
+/// LVM refuses where it is open.
+pub(super) fn deactivate(lvm: &Lvm, volume: &LogicalVolume) -> Result<()> {
+    lvm.run("lvchange", &["-qq", "--activate=n", &volume.full_name()]).map(drop)
+}
+
+/// Whether somebody has it open right now.
+fn is_open(lvm: &Lvm, volume: &LogicalVolume) -> Result<bool> {
+    Ok(lvm.find(&volume.vg, &volume.name)?.is_some_and(|now| now.is_open()))
 }

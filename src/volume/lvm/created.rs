@@ -68,9 +68,10 @@ impl CreatedLv {
         self.held.keep()
     }
 
-    /// Removes it, and says if that failed; the next run tries again then.
-    pub fn remove(mut self) -> Result<()> {
-        self.held.remove()
+    /// Removes it after a run that failed; a notice, if that cannot be done now. What has it open may be the run's own
+    /// I/O, which the kernel holds back; the next run tries again.
+    pub fn abandon(mut self) -> Option<String> {
+        self.held.abandon()
     }
 }
 

@@ -61,7 +61,9 @@ lvchange)
     { read -r attributes; read -r tags; } < "$file"
     case " $* " in
         *" --activate=y "*) attributes=Vwi-a-tz-k;;
-        *" --activate=n "*) attributes=Vwi---tz-k;;
+        *" --activate=n "*)
+            case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
+            attributes=Vwi---tz-k;;
         *" --deltag "*) tags=-;;
     esac
     printf '%s\n%s\n' "$attributes" "$tags" > "$file";;

@@ -60,6 +60,16 @@ impl HeldLv {
         record.clear()
     }
 
+    /// Removes it after a run that failed; what is left, if that cannot be done now.
+    pub(super) fn abandon(&mut self) -> Option<String> {
+        let why = self.remove().err()?;
+        Some(format!(
+            "{} is left: {}; the next run of lvpipe removes it",
+            self.full_name(),
+            why.why().trim_end_matches('.')
+        ))
+    }
+
     /// It stays: from now on it is not ours to remove.
     pub(super) fn keep(mut self) -> Result<()> {
         self.record.take().map_or(Ok(()), Record::clear)

@@ -52,6 +52,12 @@ impl TemporarySnapshot {
     pub fn remove(mut self) -> Result<()> {
         self.held.remove()
     }
+
+    /// Removes it after a run that failed; a notice, if that cannot be done now. What has it open may be the run's own
+    /// I/O, which the kernel holds back; the next run tries again.
+    pub fn abandon(mut self) -> Option<String> {
+        self.held.abandon()
+    }
 }
 
 /// `LV.lvpipe-0123abcd`, with a long LV's name cut so that the device's name is not too long for the kernel.

@@ -40,7 +40,7 @@ pub fn cleanup_stale(lvm: &Lvm, reservations: &Reservations, look_for_marks: boo
 /// Undoes one thing on record, unless it is not there any more, or not in the state that the dead process left.
 /// What cannot be undone now stays on record.
 fn undo(lvm: &Lvm, stale: StaleRecord) -> Result<Option<String>> {
-    let owner = format!("lvpipe {}, which was killed", stale.pid());
+    let owner = format!("lvpipe {}, which has ended", stale.pid());
     let notice = match stale.held() {
         Held::TemporaryLv { vg, tag, .. } => match lvm.find_by_tag(vg, tag)? {
             None => None,
@@ -51,10 +51,16 @@ fn undo(lvm: &Lvm, stale: StaleRecord) -> Result<Option<String>> {
         },
         Held::ActivatedLv { vg, lv } => match lvm.find(vg, lv)?.filter(LogicalVolume::is_active) {
             None => None,
-            Some(volume) => match deactivate(lvm, &volume.full_name()) {
+            // Theirs who have it open; when they close it is not for us to watch.
+            Some(volume) if volume.is_open() => {
+                Some(format!("left {} active, as it is open: it was made active by {owner}", volume.full_name()))
+            }
+            Some(volume) => match deactivate(lvm, &volume) {
                 Ok(()) => Some(format!("deactivated {}, made active by {owner}", volume.full_name())),
-                // Somebody uses it now, which is not worth a word.
-                Err(_) => return Ok(None),
+                Err(why) => {
+                    let name = volume.full_name();
+                    return Ok(Some(format!("cannot deactivate {name}, made active by {owner}: {}", why.why())));
+                }
             },
         },
         // Another room's.

@@ -209,6 +209,47 @@ fn a_volume_is_active_for_a_run_and_only_if_it_was_not() {
     assert_eq!(fake.on_record(), []);
 }
 
+/// An LV that a run activates and that somebody else opens then.
+fn opened_meanwhile(fake: &Fake) -> Activation {
+    let inactive = fake.lv("kept", "Vwi---tz-k", "-");
+    let activation =
+        Activation::of(&fake.lvm, &inactive, &fake.reservations).expect("activated").expect("it was not");
+    fake.lv("kept", "Vwi-aotz-k", "-");
+    activation
+}
+
+#[test]
+fn a_volume_that_somebody_has_opened_stays_active_which_is_no_failure() {
+    let mut fake = Fake::new();
+    let notice = opened_meanwhile(&fake).end().expect("no failure");
+    assert_eq!(notice.as_deref(), Some("vg/kept stays active: somebody has opened it meanwhile"));
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn a_failed_run_says_what_it_leaves_and_the_next_one_leaves_what_is_open() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    let created = CreatedLv::create(&fake.lvm, "vg", "pool", "new", 4096, &fake.reservations).expect("made");
+    fake.refuse("lvremove", "Logical volume vg/new in use.");
+    let why = "vg/new is left: Logical volume vg/new in use; the next run of lvpipe removes it";
+    assert_eq!(created.abandon().as_deref(), Some(why));
+    let notice = opened_meanwhile(&fake).abandon().expect("it is open");
+    assert!(notice.starts_with("vg/kept is still active: Logical volume in use; "), "{notice}");
+
+    fake.allow("lvremove");
+    let pid = std::process::id();
+    assert_eq!(
+        fake.next_run(),
+        [
+            format!("removed vg/new, left by lvpipe {pid}, which has ended"),
+            format!("left vg/kept active, as it is open: it was made active by lvpipe {pid}, which has ended"),
+        ]
+    );
+    assert!(fake.lvm.find("vg", "kept").expect("asked").expect("there").is_active());
+    assert_eq!(fake.on_record(), []);
+}
+
 #[test]
 fn what_a_killed_run_left_is_undone_but_nothing_else() {
     let mut fake = Fake::new();
@@ -236,8 +277,8 @@ fn what_a_killed_run_left_is_undone_but_nothing_else() {
     assert_eq!(
         notices,
         [
-            format!("removed vg/dead, left by lvpipe {pid}, which was killed"),
-            format!("deactivated vg/activated, made active by lvpipe {pid}, which was killed"),
+            format!("removed vg/dead, left by lvpipe {pid}, which has ended"),
+            format!("deactivated vg/activated, made active by lvpipe {pid}, which has ended"),
             "removed vg/earlier, left by an lvpipe that did not end before this host went down".to_string(),
         ]
     );
