@@ -48,7 +48,7 @@ bar\t'A bar; plain lines where standard error is not a terminal'
 plain\t'A line every 10 seconds'
 json\t'A JSON object every second and one at the end, in place of the summary'
 none\t'Only the summary'"
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l no-snapshot -d 'Read a thin LV as it is, without a temporary snapshot. What is written to it meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -69,7 +69,6 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d '
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r

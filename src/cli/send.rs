@@ -10,14 +10,14 @@ use crate::error::{Error, Result, Status};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::{OpenSource, Origin, What, identity, open_source};
+use crate::volume::{OpenSource, Origin, SourceOptions, What, identity, open_source};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
 
 /// Send the used blocks of a volume to standard output
 ///
 /// The source is read by its used map, compressed in parallel and written to standard output as a stream that
-/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV that is in use is sent from a
-/// temporary snapshot.
+/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV is sent from a
+/// temporary snapshot, as it is at that moment: it may be in use, and be written to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +48,11 @@ pub struct Send {
     #[command(flatten)]
     source_args: SourceArgs,
 
+    /// Read a thin LV as it is, without a temporary snapshot. What is written to it meanwhile arrives in part or not
+    /// at all: the copy is consistent only if nobody writes
+    #[arg(long, help_heading = "Source")]
+    no_snapshot: bool,
+
     #[command(flatten)]
     resources: Resources,
 
@@ -59,8 +64,9 @@ impl Send {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
         let link = pipe::stdout()?;
-        let OpenSource { held, what, origin, notices } =
-            open_source(&self.source, &self.source_args.options(), stop)?;
+        let options =
+            SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
+        let OpenSource { held, what, origin, notices } = open_source(&self.source, &options, stop)?;
         self.refuse_source_as_link(&link, &origin)?;
 
         let figures = Figures::new(Role::Send);

@@ -9,7 +9,7 @@ use crate::byte_size::Memory;
 use crate::engine::{Work, Workshop};
 use crate::error::Result;
 use crate::progress::{ProgressKind, Reporter};
-use crate::volume::{MapChoice, SourceOptions};
+use crate::volume::MapChoice;
 use crate::wire::PartSize;
 
 /// What a run may use.
@@ -78,7 +78,7 @@ pub enum MapKind {
     None,
 }
 
-/// How a source is read.
+/// Where a source's map is taken from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub struct SourceArgs {
@@ -93,21 +93,15 @@ pub struct SourceArgs {
     /// The source's device id in the pool, for --thin-metadata
     #[arg(long, value_name = "ID", requires = "thin_metadata")]
     pub thin_id: Option<u32>,
-
-    /// Read a thin LV that is in use as it is, without a temporary snapshot. What is written to it meanwhile
-    /// arrives in part or not at all: the copy is consistent only if nobody writes
-    #[arg(long)]
-    pub no_snapshot: bool,
 }
 
 impl SourceArgs {
     /// As the volumes want it.
-    pub fn options(&self) -> SourceOptions {
-        let map = match (&self.thin_metadata, self.thin_id, self.map) {
+    pub fn map_choice(&self) -> MapChoice {
+        match (&self.thin_metadata, self.thin_id, self.map) {
             (Some(file), Some(device), _) => MapChoice::Metadata { file: file.clone(), device },
             (_, _, MapKind::None) => MapChoice::None,
             (_, _, MapKind::Auto) => MapChoice::Auto,
-        };
-        SourceOptions { map, no_snapshot: self.no_snapshot }
+        }
     }
 }

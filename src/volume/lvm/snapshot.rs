@@ -34,7 +34,8 @@ impl TemporarySnapshot {
         arguments.extend(["--setactivationskip=y", "--ignoreactivationskip", "--activate=y"]);
         arguments.extend(held.tags().into_iter().flat_map(|tag| ["--addtag", tag]));
         arguments.push(&origin_name);
-        lvm.run("lvcreate", &arguments)?;
+        let taken = lvm.run("lvcreate", &arguments);
+        taken.map_err(|why| why.way_out("if nobody writes to it: --no-snapshot sends it without"))?;
         let volume = held.find()?.filter(LogicalVolume::is_active);
         let volume = volume.ok_or_else(|| {
             Error::new(Status::Io, "cannot use a snapshot", held.full_name(), "LVM does not make it active")
