@@ -6,10 +6,10 @@ scatter a/vm 6 200
 snapshot a/vm kept
 exec 9<>/dev/a/vm # in use
 
-# sending LV: starts to send it, slowly; goes on when the stream has begun.
+# sending [OPTION...] LV: starts to send it, slowly; goes on when the stream has begun.
 sending() {
 	rm -f stream
-	env --default-signal lvpipe send -r 300k --compress none "$1" >stream 2>err &
+	env --default-signal lvpipe send -r 300k --compress none "$@" >stream 2>err &
 	run=$!
 	within 20 test -s stream
 }
@@ -32,7 +32,7 @@ for signal in INT:130 TERM:143 HUP:129; do
 	kill -${signal%:*} $run
 	ends ${signal#*:}
 done
-sending a/kept
+sending --no-snapshot a/kept
 equal 'while it is sent' "$(active a/kept)" active
 kill -INT $run
 ends 130
@@ -60,12 +60,34 @@ left=$(temporary a)
 kill -KILL $run
 wait $run || true
 [ -n "$left" ] || fail 'nothing to be left'
-sending a/kept
+sending --no-snapshot a/kept
 kill -KILL $run
 wait $run || true
 says err "removed a/$left"
 lvpipe map a/vm >/dev/null 2>err
 cat err
 says err 'deactivated a/kept'
+equal 'temporary volumes' "$(temporary a)" ''
+equal 'activated snapshot' "$(active a/kept)" ''
+
+step 'what somebody has opened meanwhile stays active'
+sending --no-snapshot a/kept
+exec 8</dev/a/kept
+kill -KILL $run
+wait $run || true
+lvpipe map a/vm >/dev/null 2>err
+cat err
+says err 'left a/kept active, as it is open'
+exec 8<&-
+lvchange -qq --activate n a/kept
+lvpipe send -q --no-snapshot -r 2M --compress none a/kept >stream 2>err &
+run=$!
+within 20 eval '[ -n "$(active a/kept)" ]'
+within 20 test -b /dev/a/kept
+exec 8</dev/a/kept
+wait $run || fail "a good transfer fails: $(cat err)"
+exec 8<&-
+equal 'activated snapshot' "$(active a/kept)" active
+lvchange -qq --activate n a/kept
 equal 'temporary volumes' "$(temporary a)" ''
 equal 'activated snapshot' "$(active a/kept)" ''
