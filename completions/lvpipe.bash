@@ -319,7 +319,7 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__map)
-            opts="-h --json --extents --map --thin-metadata --thin-id --no-snapshot --help"
+            opts="-h --json --extents --map --thin-metadata --thin-id --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

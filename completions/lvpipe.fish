@@ -70,7 +70,6 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d '
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes. What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r

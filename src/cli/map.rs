@@ -13,7 +13,7 @@ use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
 use crate::usedmap::{MapSource, UsedMap, from_metadata_file};
-use crate::volume::{MapChoice, What, open_source};
+use crate::volume::{MapChoice, SourceOptions, What, open_source};
 
 /// Show the used map of a volume, and how much it saves
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Map {
 impl Map {
     /// The map, and what it is of.
     fn map(&self, stop: &Stop) -> Result<(String, Arc<UsedMap>)> {
-        let options = self.source_args.options();
+        let options = SourceOptions { map: self.source_args.map_choice(), no_snapshot: true, only_map: true };
         let name = match (&self.source, &options.map) {
             (Some(name), _) => name,
             (None, MapChoice::Metadata { file, device }) => {
@@ -83,7 +83,7 @@ impl Map {
             return Err(Error::usage("no map", name.display(), "a byte stream has none"));
         };
         drop(source);
-        opened.held.release()?;
+        opened.held.release()?.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
         Ok((name.to_string_lossy().into_owned(), map))
     }
 }

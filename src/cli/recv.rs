@@ -5,7 +5,7 @@ use std::fs::File;
 
 use clap::Args;
 
-use super::shared::{Messages, Resources, name_parser};
+use super::shared::{Messages, Resources, left_behind, name_parser};
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
 use crate::error::{Error, Result};
@@ -67,8 +67,14 @@ impl Recv {
         self.messages.notices(&reporter, &notices);
         let receiving = Receiving { prelude, stream: "stdin".into(), workshop, figures, stop: stop.clone() };
         // The target is closed when this returns, so that what is held for it can be let go.
-        match recv(link, target, receiving).and_then(|_| held.keep()) {
-            Ok(()) => {
+        if let Err(error) = recv(link, target, receiving) {
+            reporter.finish(Outcome::Failed);
+            left_behind(&held.abandon());
+            return Err(error);
+        }
+        match held.keep() {
+            Ok(notice) => {
+                self.messages.notices(&reporter, notice.as_slice());
                 reporter.finish(Outcome::Done(verified_by(digest)));
                 Ok(())
             }

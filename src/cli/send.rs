@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::shared::{Messages, Resources, SourceArgs, name_parser};
+use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::{Compress, Rate};
@@ -12,14 +12,14 @@ use crate::error::{Error, Result, Status};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::{OpenSource, Origin, What, identity, open_source};
+use crate::volume::{OpenSource, Origin, SourceOptions, What, identity, open_source};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
 
 /// Send the used blocks of a volume to standard output
 ///
 /// The source is read by its used map, compressed in parallel and written to standard output as a stream that
-/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV that is in use is sent from a
-/// temporary snapshot.
+/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV is sent from a
+/// temporary snapshot, as it is at that moment: it may be in use, and be written to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -51,6 +51,11 @@ pub struct Send {
     #[command(flatten)]
     source_args: SourceArgs,
 
+    /// Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes.
+    /// What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes
+    #[arg(long, help_heading = "Source")]
+    no_snapshot: bool,
+
     #[command(flatten)]
     resources: Resources,
 
@@ -62,13 +67,14 @@ impl Send {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
         let link = pipe::stdout()?;
-        let OpenSource { held, what, origin, notices } =
-            open_source(&self.source, &self.source_args.options(), stop)?;
+        let options =
+            SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
+        let OpenSource { held, what, origin, notices } = open_source(&self.source, &options, stop)?;
         self.refuse_source_as_link(&link, &origin)?;
 
         let figures = Figures::new(Role::Send);
         let name = origin.name.clone();
-        let source_may_change = self.source_args.no_snapshot;
+        let source_may_change = self.no_snapshot;
         let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => (Input::Stream(stream), None, None),
@@ -102,14 +108,17 @@ impl Send {
         let reporter = self.messages.report(figures);
         self.messages.notices(&reporter, &notices);
         // The source is closed when this returns, so that what is held for it can be let go.
-        let sent = send(input, link, "stdout", sending);
-        if let Some(Err(changed)) = changing.map(|source| source.unchanged())
-            && sent.is_ok()
-        {
+        if let Err(error) = send(input, link, "stdout", sending) {
+            reporter.finish(Outcome::Failed);
+            left_behind(&held.abandon());
+            return Err(error);
+        }
+        if let Some(Err(changed)) = changing.map(|source| source.unchanged()) {
             self.messages.notices(&reporter, &[format!("{name}: {}", changed.why())]);
         }
-        match sent.and_then(|end| held.release().map(|()| end)) {
-            Ok(_) => {
+        match held.release() {
+            Ok(notice) => {
+                self.messages.notices(&reporter, notice.as_slice());
                 reporter.finish(Outcome::Done(String::new()));
                 Ok(())
             }

@@ -1,6 +1,7 @@
 //! Options that several subcommands have, each group defined once.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -10,7 +11,7 @@ use crate::byte_size::Memory;
 use crate::engine::{Work, Workshop};
 use crate::error::Result;
 use crate::progress::{ProgressKind, Reporter};
-use crate::volume::{MapChoice, SourceOptions};
+use crate::volume::MapChoice;
 use crate::wire::PartSize;
 
 /// The memory budget unless the user gives one, in bytes.
@@ -80,6 +81,12 @@ pub fn name_parser() -> impl TypedValueParser<Value = OsString> {
     })
 }
 
+/// Prints what a run that failed has left behind, even to those who asked for errors only.
+pub fn left_behind(notices: &[String]) {
+    // Standard error may be closed; the status still tells that it failed.
+    notices.iter().for_each(|notice| _ = writeln!(io::stderr(), "lvpipe: {notice}"));
+}
+
 /// Where a source's used map comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MapKind {
@@ -89,7 +96,7 @@ pub enum MapKind {
     None,
 }
 
-/// How a source is read.
+/// Where a source's map is taken from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub struct SourceArgs {
@@ -104,21 +111,15 @@ pub struct SourceArgs {
     /// The source's device id in the pool, for --thin-metadata
     #[arg(long, value_name = "ID", requires = "thin_metadata")]
     pub thin_id: Option<u32>,
-
-    /// Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes.
-    /// What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes
-    #[arg(long)]
-    pub no_snapshot: bool,
 }
 
 impl SourceArgs {
     /// As the volumes want it.
-    pub fn options(&self) -> SourceOptions {
-        let map = match (&self.thin_metadata, self.thin_id, self.map) {
+    pub fn map_choice(&self) -> MapChoice {
+        match (&self.thin_metadata, self.thin_id, self.map) {
             (Some(file), Some(device), _) => MapChoice::Metadata { file: file.clone(), device },
             (_, _, MapKind::None) => MapChoice::None,
             (_, _, MapKind::Auto) => MapChoice::Auto,
-        };
-        SourceOptions { map, no_snapshot: self.no_snapshot }
+        }
     }
 }

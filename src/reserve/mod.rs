@@ -47,6 +47,8 @@ pub enum Held {
         vg: String,
         /// The LV's name in it.
         lv: String,
+        /// The LVM tag that only this LV bears. A name can be another LV's by the time it is to be removed.
+        tag: String,
     },
     /// An LV that lvpipe made active and is to deactivate.
     ActivatedLv {

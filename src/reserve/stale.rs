@@ -129,7 +129,7 @@ mod tests {
             "\n",
             r#"{"id":0,"pid":7,"held":{"kind":"metadata-snapshot","pool":"vg-pool-tpool","held_root":35}}"#,
             "\n",
-            r#"{"id":1,"pid":7,"held":{"kind":"temporary-lv","vg":"vg","lv":"tmp"}}"#,
+            r#"{"id":1,"pid":7,"held":{"kind":"temporary-lv","vg":"vg","lv":"tmp","tag":"lvpipe.lv.1"}}"#,
             "\n",
             r#"{"id":1,"pid":7}"#,
             "\n",

@@ -12,7 +12,7 @@ fn snapshot(held_root: Option<u64>) -> Held {
 }
 
 fn temporary() -> Held {
-    Held::TemporaryLv { vg: "vg".into(), lv: "vm1.lvpipe".into() }
+    Held::TemporaryLv { vg: "vg".into(), lv: "vm1.lvpipe".into(), tag: "lvpipe.lv.1".into() }
 }
 
 /// What a new run finds. Tries for a while where it is to find something: a child that another test starts has a copy

@@ -37,8 +37,11 @@ pub enum MapChoice {
 pub struct SourceOptions {
     /// Where its map is taken from.
     pub map: MapChoice,
-    /// A volume in use is read as it is, without a temporary snapshot; a file that changes meanwhile too.
+    /// A thin LV is read as it is, without a temporary snapshot; a file that changes meanwhile too.
     pub no_snapshot: bool,
+    /// Nothing but the map is wanted. The pool's metadata snapshot makes that consistent, so the volume itself need
+    /// not stand still.
+    pub only_map: bool,
 }
 
 /// A source that is open, with what it needs. The parts are dropped in this order: what is held goes after the
@@ -75,13 +78,19 @@ pub struct HeldForSource {
 }
 
 impl HeldForSource {
-    /// Lets go, and says when that fails.
+    /// Lets go after a run that went well; a notice for what somebody else uses by now.
     ///
     /// # Errors
     /// LVM's words; what is left is on record for the next run.
-    pub fn release(self) -> Result<()> {
+    pub fn release(self) -> Result<Option<String>> {
         self.snapshot.map_or(Ok(()), TemporarySnapshot::remove)?;
-        self.activation.map_or(Ok(()), Activation::end)
+        self.activation.map_or(Ok(None), Activation::end)
+    }
+
+    /// Lets go after a run that failed; a notice for each thing that is left to the next run.
+    pub fn abandon(self) -> Vec<String> {
+        let snapshot = self.snapshot.and_then(TemporarySnapshot::abandon);
+        snapshot.into_iter().chain(self.activation.and_then(Activation::abandon)).collect()
     }
 }
 
@@ -183,7 +192,10 @@ fn open_device(
     Ok(What::Volume { source: Arc::new(source), map: Arc::new(map) })
 }
 
-/// Opens an LV: one that is not active is made active, a thin one that is in use is read from a snapshot.
+/// Opens an LV: a thin one by way of a temporary snapshot, another as it is, made active where it is not.
+///
+/// The snapshot is taken whether or not the LV is in use right now: nothing keeps a virtual machine from being started
+/// on it while it is read. A snapshot of an LV that is not active leaves it so.
 fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
     let name = volume.full_name();
     if volume.is_thin_pool() {
@@ -194,12 +206,13 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
     let mut notices = clean_up(lvm, &reservations, stop)?;
     let mut held = HeldForSource::default();
     let mut path = volume.path.clone();
-    if !volume.is_active() {
-        held.activation = Activation::of(lvm, volume, &reservations)?;
-    } else if volume.is_open() && volume.is_thin() && !options.no_snapshot {
+    let can_change = !volume.is_read_only() && !options.only_map;
+    if can_change && volume.is_active() && volume.is_thin() && !options.no_snapshot {
         let snapshot = held.snapshot.insert(TemporarySnapshot::take(lvm, volume, &reservations)?);
         path.clone_from(&snapshot.volume().path);
-    } else if volume.is_open() {
+    } else if !volume.is_active() {
+        held.activation = Activation::of(lvm, volume, &reservations)?;
+    } else if can_change && volume.is_open() {
         let way_out = if volume.is_thin() { "without --no-snapshot it is sent from a snapshot" } else { SNAPSHOT };
         notices
             .push(format!("{name} is in use: what is written to it now arrives in part or not at all; {way_out}"));

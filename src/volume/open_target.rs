@@ -52,13 +52,19 @@ pub struct HeldForTarget {
 }
 
 impl HeldForTarget {
-    /// The transfer is whole: a volume that was made for it stays.
+    /// The transfer is whole: a volume that was made for it stays. A notice for what somebody else uses by now.
     ///
     /// # Errors
     /// LVM's words.
-    pub fn keep(self) -> Result<()> {
+    pub fn keep(self) -> Result<Option<String>> {
         self.created.map_or(Ok(()), CreatedLv::keep)?;
-        self.activation.map_or(Ok(()), Activation::end)
+        self.activation.map_or(Ok(None), Activation::end)
+    }
+
+    /// The transfer failed: undoes what was done for it; a notice for each thing that is left to the next run.
+    pub fn abandon(self) -> Vec<String> {
+        let created = self.created.and_then(CreatedLv::abandon);
+        created.into_iter().chain(self.activation.and_then(Activation::abandon)).collect()
     }
 }
 

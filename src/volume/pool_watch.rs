@@ -28,7 +28,7 @@ impl PoolWatch {
         let watch = move || {
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(INTERVAL) {
                 // A status that cannot be had now is no reason to end a transfer that goes on.
-                if pool.status().is_ok_and(|status| status.mode == PoolMode::OutOfDataSpace) {
+                if pool.glance().is_ok_and(|status| status.mode == PoolMode::OutOfDataSpace) {
                     return stop.fail(full(&pool.name));
                 }
             }

@@ -18,7 +18,7 @@ case "$*" in
 "table --major=254 --minor=6") echo "0 2097152 linear 254:2 0" ;;
 "table --major=254 --minor=2") echo "0 204800 thin-pool $PWD/metadata 254:1 128 0 1 skip_block_zeroing" ;;
 "info -c --noheadings -o name --major=254 --minor=2") echo vg-pool-tpool ;;
-"status vg-pool-tpool")
+"status vg-pool-tpool" | "status --noflush vg-pool-tpool")
     echo "0 204800 thin-pool 4 12/1024 160/1600 $(cat held 2>/dev/null || echo -) $(cat mode 2>/dev/null || echo rw) discard_passdown - 1024" ;;
 "message vg-pool-tpool 0 reserve_metadata_snap")
     echo reserve >>log

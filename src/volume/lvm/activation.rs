@@ -1,7 +1,7 @@
 //! An LV that is made active for the time of a run.
 //!
 //! In: an LV that has no device. Out: a guard; while it lives, the device is there. An LV that somebody else has
-//! open when the run ends stays active until a later run finds it unused: better than to fail for that.
+//! open when the run ends stays active, and is theirs from then on: better than to fail for that.
 
 use super::held::patiently;
 use super::{LogicalVolume, Lvm};
@@ -33,19 +33,39 @@ impl Activation {
         Ok(Some(activation))
     }
 
-    /// Deactivates it, unless somebody else has it open by now, and says if that failed. In both cases a later run
-    /// tries again.
-    pub fn end(mut self) -> Result<()> {
-        self.let_go()
+    /// Deactivates it after a run that went well. Where somebody has opened it meanwhile it stays active, and a
+    /// notice says so.
+    ///
+    /// # Errors
+    /// LVM's words, when it is not that; a later run tries again then.
+    pub fn end(mut self) -> Result<Option<String>> {
+        let Some(record) = self.record.take() else { return Ok(None) };
+        let notice = match patiently(|| deactivate(&self.lvm, &self.volume)) {
+            Ok(()) => None,
+            Err(_) if is_open(&self.lvm, &self.volume)? => {
+                Some(format!("{} stays active: somebody has opened it meanwhile", self.volume.full_name()))
+            }
+            Err(why) => return Err(why),
+        };
+        record.clear()?;
+        Ok(notice)
+    }
+
+    /// Deactivates it after a run that failed. What has it open may be the run's own I/O, which the kernel holds
+    /// back: then it is left to a later run, and a notice says so.
+    pub fn abandon(mut self) -> Option<String> {
+        let why = self.let_go().err()?;
+        let name = self.volume.full_name();
+        Some(format!(
+            "{name} is still active: {}; the next run of lvpipe deactivates it, unless it is open",
+            why.why().trim_end_matches('.')
+        ))
     }
 
     fn let_go(&mut self) -> Result<()> {
         let Some(record) = self.record.take() else { return Ok(()) };
-        let Err(why) = patiently(|| deactivate(&self.lvm, &self.volume.full_name())) else {
-            return record.clear();
-        };
-        let now = self.lvm.find(&self.volume.vg, &self.volume.name)?;
-        if now.is_some_and(|volume| volume.is_open()) { Ok(()) } else { Err(why) }
+        patiently(|| deactivate(&self.lvm, &self.volume))?;
+        record.clear()
     }
 }
 
@@ -56,6 +76,12 @@ impl Drop for Activation {
     }
 }
 
-pub(super) fn deactivate(lvm: &Lvm, name: &str) -> Result<()> {
-    lvm.run("lvchange", &["-qq", "--activate=n", name]).map(drop)
+/// LVM refuses where it is open.
+pub(super) fn deactivate(lvm: &Lvm, volume: &LogicalVolume) -> Result<()> {
+    lvm.run("lvchange", &["-qq", "--activate=n", &volume.full_name()]).map(drop)
+}
+
+/// Whether somebody has it open right now.
+fn is_open(lvm: &Lvm, volume: &LogicalVolume) -> Result<bool> {
+    Ok(lvm.find(&volume.vg, &volume.name)?.is_some_and(|now| now.is_open()))
 }

@@ -5,7 +5,6 @@
 //! looks whole.
 
 use super::held::HeldLv;
-use super::marks::Marks;
 use super::resolve::is_valid;
 use super::{LogicalVolume, Lvm};
 use crate::error::{Error, Result, Status};
@@ -15,7 +14,6 @@ use crate::reserve::Reservations;
 #[derive(Debug)]
 pub struct CreatedLv {
     lvm: Lvm,
-    marks: Marks,
     held: HeldLv,
     volume: LogicalVolume,
 }
@@ -34,21 +32,24 @@ impl CreatedLv {
         reservations: &Reservations,
     ) -> Result<Self> {
         check(lvm, vg, pool, name)?;
-        let marks = Marks::of_this_boot()?;
         let held = HeldLv::record(lvm, vg, name, reservations)?;
         // LVM takes sizes in whole sectors only.
         let virtual_size = format!("{}b", size.div_ceil(512) * 512);
         let pool_name = format!("{vg}/{pool}");
         let mut arguments = vec!["--type=thin", "-qq", "--yes", "--name", name, "--virtualsize", &virtual_size];
-        arguments.extend(marks.all().into_iter().flat_map(|tag| ["--addtag", tag]));
+        arguments.extend(held.tags().into_iter().flat_map(|tag| ["--addtag", tag]));
         arguments.extend(["--activate=y", "--setactivationskip=n", "--thinpool", &pool_name]);
-        lvm.run("lvcreate", &arguments)?;
-        let volume = lvm.find(vg, name)?.filter(LogicalVolume::is_active);
+        if let Err(why) = lvm.run("lvcreate", &arguments) {
+            // Somebody may have been faster since it was looked for. What they made lacks our tag and stays.
+            let taken = held.find()?.is_none() && lvm.find(vg, name)?.is_some();
+            return Err(if taken { exists_already(&held.full_name()) } else { why });
+        }
+        let volume = held.find()?.filter(LogicalVolume::is_active);
         let volume = volume.ok_or_else(|| {
             Error::new(Status::Io, "cannot use a new volume", held.full_name(), "LVM does not make it active")
                 .way_out("see activation/volume_list in lvm.conf")
         })?;
-        Ok(CreatedLv { lvm: lvm.clone(), marks, held, volume })
+        Ok(CreatedLv { lvm: lvm.clone(), held, volume })
     }
 
     /// The LV.
@@ -60,20 +61,21 @@ impl CreatedLv {
     pub fn keep(self) -> Result<()> {
         let name = self.held.full_name();
         let mut arguments = vec!["-qq"];
-        arguments.extend(self.marks.all().into_iter().flat_map(|tag| ["--deltag", tag]));
+        arguments.extend(self.held.tags().into_iter().flat_map(|tag| ["--deltag", tag]));
         arguments.push(&name);
         // Before the record is cleared: killed in between, the record without the mark removes nothing.
         self.lvm.run("lvchange", &arguments)?;
         self.held.keep()
     }
 
-    /// Removes it, and says if that failed; the next run tries again then.
-    pub fn remove(mut self) -> Result<()> {
-        self.held.remove()
+    /// Removes it after a run that failed; a notice, if that cannot be done now. What has it open may be the run's own
+    /// I/O, which the kernel holds back; the next run tries again.
+    pub fn abandon(mut self) -> Option<String> {
+        self.held.abandon()
     }
 }
 
-/// Refuses what would fail, before anything is done, and what would remove an LV that is not ours afterwards.
+/// Refuses what would fail, before anything is done.
 fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
     let full_name = format!("{vg}/{name}");
     if let Some(wrong) = [vg, pool, name].into_iter().find(|name| !is_valid(name)) {
@@ -81,8 +83,7 @@ fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
         return Err(Error::new(Status::Usage, "cannot create volume", wrong, why));
     }
     if lvm.find(vg, name)?.is_some() {
-        return Err(Error::guard("cannot create volume", full_name, "it exists already")
-            .way_out("receive into it without --create, or choose another name"));
+        return Err(exists_already(&full_name));
     }
     match lvm.find(vg, pool)? {
         Some(pool) if pool.is_thin_pool() => Ok(()),
@@ -95,4 +96,9 @@ fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
             Err(Error::guard("cannot create volume", full_name, why).way_out("lvs -o +lv_layout lists the pools"))
         }
     }
+}
+
+fn exists_already(full_name: &str) -> Error {
+    Error::guard("cannot create volume", full_name, "it exists already")
+        .way_out("receive into it without --create, or choose another name")
 }

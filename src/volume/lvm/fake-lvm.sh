@@ -1,11 +1,13 @@
 #!/bin/sh
 # A fake of LVM for unit tests: `lvs`, `lvcreate`, `lvchange` and `lvremove` in one, told apart by name, through
 # links in the directory where it keeps its state. An LV is a file `volumes/VG/LV` with its attributes and its tags;
-# `refuse-COMMAND` holds a complaint to fail with; `log` says what was asked.
+# `refuse-COMMAND` holds a complaint to fail with; `before-COMMAND` is done first, as by somebody who is faster; `log`
+# says what was asked.
 cd "$(dirname "$0")"
 command=$(basename "$0")
 echo "$command $*" >> log
 if [ -e "refuse-$command" ]; then cat "refuse-$command" >&2; exit 5; fi
+if [ -e "before-$command" ]; then . "./before-$command"; fi
 for last; do :; done
 
 row() {
@@ -27,18 +29,24 @@ option() { # the value of an option, given as --name=value or --name value
     done
 }
 
+selected() { # FILE SELECTION: whether the selection, as far as lvpipe uses them, has this LV
+    vg=$(basename "$(dirname "$1")") lv=$(basename "$1")
+    tag=${2#*lv_tags=} tag=${tag#\"} tag=${tag%\"}
+    case $2 in
+        "vg_name=\"$vg\" && lv_name=\"$lv\"" | "lv_dm_path=\"/dev/mapper/$vg-$lv\"") ;;
+        lv_tags=* | "vg_name=\"$vg\" && lv_tags="* | *"lv_uuid=\"id-$lv\" && lv_tags="*)
+            sed -n 2p "$1" | tr , '\n' | grep -qxF -e "$tag";;
+        *) false;;
+    esac
+}
+
 case $command in
 lvs)
     printf '{"report":[{"lv":['
     comma=
     for file in volumes/*/*; do
         [ -e "$file" ] || continue
-        vg=$(basename "$(dirname "$file")") lv=$(basename "$file")
-        case $last in
-            "vg_name=\"$vg\" && lv_name=\"$lv\"" | "lv_dm_path=\"/dev/mapper/$vg-$lv\"") ;;
-            lv_tags=*) grep -q "${last#lv_tags=}" "$file" || continue;;
-            *) continue;;
-        esac
+        selected "$file" "$last" || continue
         printf "$comma"; comma=,
         row "$file"
     done
@@ -46,17 +54,22 @@ lvs)
 lvcreate)
     tags=$(option --addtag "$@" | tr '\n' ,)
     name=$(option --name "$@")
+    if [ -e "volumes/${last%/*}/$name" ]; then echo "Logical Volume \"$name\" already exists" >&2; exit 5; fi
     printf 'Vwi-a-tz-k\n%s\n' "${tags%,}" > "volumes/${last%/*}/$name";;
 lvchange)
     file=volumes/$last
     { read -r attributes; read -r tags; } < "$file"
     case " $* " in
         *" --activate=y "*) attributes=Vwi-a-tz-k;;
-        *" --activate=n "*) attributes=Vwi---tz-k;;
+        *" --activate=n "*)
+            case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
+            attributes=Vwi---tz-k;;
         *" --deltag "*) tags=-;;
     esac
     printf '%s\n%s\n' "$attributes" "$tags" > "$file";;
 lvremove)
-    if ! [ -e "volumes/$last" ]; then echo "Failed to find logical volume" >&2; exit 5; fi
-    rm "volumes/$last";;
+    selection=$(option --select "$@")
+    for file in "volumes/$last"/*; do
+        if [ -e "$file" ] && selected "$file" "$selection"; then rm "$file"; fi
+    done;;
 esac

@@ -1,12 +1,13 @@
 //! How an LV shows that lvpipe made it and is to remove it: tags, which survive what the registry in /run does not.
 //!
 //! The tag of the boot tells a power cut's leftovers from what a living lvpipe holds: what was made since this boot
-//! is in the registry, what was made before has no owner any more.
+//! is in the registry, what was made before has no owner any more. A tag of the LV's own ([`own_tag`]) tells it from
+//! one that somebody else made under the same name.
 
 use std::fs;
 
 use super::LogicalVolume;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 
 /// On every LV that lvpipe is to remove again.
 pub(super) const TEMPORARY: &str = "lvpipe.temporary";
@@ -35,7 +36,7 @@ impl Marks {
         }
     }
 
-    /// All tags of an LV that this process makes.
+    /// The tags of all LVs that this process makes.
     pub(super) fn all(&self) -> [&str; 3] {
         [TEMPORARY, &self.host, &self.boot]
     }
@@ -44,6 +45,17 @@ impl Marks {
     pub(super) fn is_of_an_earlier_boot(&self, lv: &LogicalVolume) -> bool {
         lv.has_tag(TEMPORARY) && lv.has_tag(&self.host) && !lv.has_tag(&self.boot)
     }
+}
+
+/// A tag that no other LV bears: 128 random bits.
+///
+/// # Errors
+/// Where the kernel has no randomness to give.
+pub(super) fn own_tag() -> Result<String> {
+    let mut number = [0; 16];
+    getrandom::fill(&mut number)
+        .map_err(|why| Error::new(Status::Io, "cannot make a tag for a volume", "getrandom", why))?;
+    Ok(format!("lvpipe.lv.{:032x}", u128::from_le_bytes(number)))
 }
 
 /// With LVM's tags, letters and digits and a few signs are allowed.
@@ -72,5 +84,12 @@ mod tests {
     #[test]
     fn two_calls_agree() {
         assert_eq!(Marks::of_this_boot(), Marks::of_this_boot());
+    }
+
+    #[test]
+    fn no_two_volumes_have_a_tag_in_common_that_is_their_own() {
+        let (one, other) = (own_tag().expect("random"), own_tag().expect("random"));
+        assert_ne!(one, other);
+        assert_eq!(allowed(&one), one);
     }
 }

@@ -110,6 +110,11 @@ impl Lvm {
         Ok(self.select(&format!("lv_dm_path={}", quoted(&path)))?.into_iter().next())
     }
 
+    /// The LV in this group with this tag, which only one LV bears.
+    pub(super) fn find_by_tag(&self, vg: &str, tag: &str) -> Result<Option<LogicalVolume>> {
+        Ok(self.select(&format!("vg_name={} && lv_tags={}", quoted(vg), quoted(tag)))?.into_iter().next())
+    }
+
     /// The LV with this id.
     pub(super) fn find_by_uuid(&self, uuid: &str) -> Result<Option<LogicalVolume>> {
         Ok(self.select(&format!("lv_uuid={}", quoted(uuid)))?.into_iter().next())
@@ -118,7 +123,7 @@ impl Lvm {
 
 /// A string in a selection. Names that LVM allows hold no quotes; one that does would end the string early, so
 /// none is let through.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', ""))
 }
 

@@ -4,7 +4,6 @@
 //! write out what they hold. Out: the snapshot, active, read-only.
 
 use super::held::HeldLv;
-use super::marks::Marks;
 use super::{LogicalVolume, Lvm};
 use crate::error::{Error, Result, Status};
 use crate::reserve::Reservations;
@@ -25,7 +24,6 @@ impl TemporarySnapshot {
     /// # Errors
     /// When LVM refuses: the pool is full or needs repair, the group is exported, and so on, in its words.
     pub fn take(lvm: &Lvm, origin: &LogicalVolume, reservations: &Reservations) -> Result<Self> {
-        let marks = Marks::of_this_boot()?;
         let number = getrandom::u32()
             .map_err(|why| Error::new(Status::Io, "cannot name a snapshot", origin.full_name(), why))?;
         let name = name(origin, number);
@@ -34,10 +32,11 @@ impl TemporarySnapshot {
         let mut arguments = vec!["--snapshot", "-qq", "--name", &name, "--permission=r"];
         // It keeps the flag that leaves it out of automatic activation: nobody else is to open it, ever.
         arguments.extend(["--setactivationskip=y", "--ignoreactivationskip", "--activate=y"]);
-        arguments.extend(marks.all().into_iter().flat_map(|tag| ["--addtag", tag]));
+        arguments.extend(held.tags().into_iter().flat_map(|tag| ["--addtag", tag]));
         arguments.push(&origin_name);
-        lvm.run("lvcreate", &arguments)?;
-        let volume = lvm.find(&origin.vg, &name)?.filter(LogicalVolume::is_active);
+        let taken = lvm.run("lvcreate", &arguments);
+        taken.map_err(|why| why.way_out("if nobody writes to it: --no-snapshot sends it without"))?;
+        let volume = held.find()?.filter(LogicalVolume::is_active);
         let volume = volume.ok_or_else(|| {
             Error::new(Status::Io, "cannot use a snapshot", held.full_name(), "LVM does not make it active")
                 .way_out("see activation/volume_list in lvm.conf")
@@ -53,6 +52,12 @@ impl TemporarySnapshot {
     /// Removes it, and says if that failed; the next run tries again then.
     pub fn remove(mut self) -> Result<()> {
         self.held.remove()
+    }
+
+    /// Removes it after a run that failed; a notice, if that cannot be done now. What has it open may be the run's own
+    /// I/O, which the kernel holds back; the next run tries again.
+    pub fn abandon(mut self) -> Option<String> {
+        self.held.abandon()
     }
 }
 

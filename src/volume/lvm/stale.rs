@@ -1,11 +1,11 @@
 //! What lvpipes that were killed, or lost power, left in LVM; found and undone by the next run.
 //!
 //! In: the registry of reservations, and the tags of LVs. Out: a line for each thing that was undone. An LV is
-//! removed only if it bears lvpipe's mark and its owner is known to be dead: by the registry when it died since this
+//! removed only if its owner is known to be dead: by the registry, which has the LV's own tag, when it died since this
 //! host booted, by the mark of an earlier boot else. Other hosts' are left to them.
 
 use super::activation::deactivate;
-use super::held::remove;
+use super::held::{remove_marked, remove_tagged};
 use super::marks::{Marks, TEMPORARY};
 use super::{LogicalVolume, Lvm};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub fn cleanup_stale(lvm: &Lvm, reservations: &Reservations, look_for_marks: boo
         for volume in lvm.select(&format!("lv_tags={TEMPORARY}"))? {
             if marks.is_of_an_earlier_boot(&volume) {
                 let owner = "an lvpipe that did not end before this host went down";
-                notices.push(match remove(lvm, &volume.vg, &volume.name) {
+                notices.push(match remove_marked(lvm, &volume) {
                     Ok(()) => removed(&volume, owner),
                     Err(why) => not_removed(&volume, owner, &why),
                 });
@@ -42,19 +42,25 @@ pub fn cleanup_stale(lvm: &Lvm, reservations: &Reservations, look_for_marks: boo
 fn undo(lvm: &Lvm, stale: StaleRecord) -> Result<Option<String>> {
     let owner = format!("lvpipe {}, which has ended", stale.pid());
     let notice = match stale.held() {
-        Held::TemporaryLv { vg, lv } => match lvm.find(vg, lv)?.filter(|volume| volume.has_tag(TEMPORARY)) {
+        Held::TemporaryLv { vg, tag, .. } => match lvm.find_by_tag(vg, tag)? {
             None => None,
-            Some(volume) => match remove(lvm, vg, lv) {
+            Some(volume) => match remove_tagged(lvm, vg, tag) {
                 Ok(()) => Some(removed(&volume, &owner)),
                 Err(why) => return Ok(Some(not_removed(&volume, &owner, &why))),
             },
         },
         Held::ActivatedLv { vg, lv } => match lvm.find(vg, lv)?.filter(LogicalVolume::is_active) {
             None => None,
-            Some(volume) => match deactivate(lvm, &volume.full_name()) {
+            // Theirs who have it open; when they close it is not for us to watch.
+            Some(volume) if volume.is_open() => {
+                Some(format!("left {} active, as it is open: it was made active by {owner}", volume.full_name()))
+            }
+            Some(volume) => match deactivate(lvm, &volume) {
                 Ok(()) => Some(format!("deactivated {}, made active by {owner}", volume.full_name())),
-                // Somebody uses it now, which is not worth a word.
-                Err(_) => return Ok(None),
+                Err(why) => {
+                    let name = volume.full_name();
+                    return Ok(Some(format!("cannot deactivate {name}, made active by {owner}: {}", why.why())));
+                }
             },
         },
         // Another room's.

@@ -54,6 +54,11 @@ impl Fake {
         fs::write(self.directory.path().join(format!("refuse-{command}")), complaint).expect("written");
     }
 
+    /// What somebody else does between lvpipe's look and its command; `volumes/VG/LV` are the LVs.
+    fn before(&self, command: &str, script: &str) {
+        fs::write(self.directory.path().join(format!("before-{command}")), script).expect("written");
+    }
+
     fn allow(&self, command: &str) {
         fs::remove_file(self.directory.path().join(format!("refuse-{command}"))).expect("removed");
     }
@@ -171,6 +176,27 @@ fn a_volume_is_not_created_over_another_nor_outside_a_pool() {
 }
 
 #[test]
+fn a_volume_that_somebody_else_makes_meanwhile_is_left_alone() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    // An admin's, and another lvpipe's on this host.
+    let other_run = [Marks::of_this_boot().expect("known").all().join(","), "lvpipe.lv.other".into()].join(",");
+    for (name, tags) in [("admins", "-"), ("others", other_run.as_str())] {
+        fake.before("lvcreate", &format!("printf 'Vwi-a-tz--\n%s\n' '{tags}' > volumes/vg/{name}"));
+        let error =
+            CreatedLv::create(&fake.lvm, "vg", "pool", name, 4096, &fake.reservations).expect_err("it is taken");
+        assert_eq!((error.status(), error.why()), (Status::Guard, "it exists already"));
+        // Killed before it could clean up: the record alone.
+        let held = Held::TemporaryLv { vg: "vg".into(), lv: name.into(), tag: "lvpipe.lv.dead".into() };
+        drop(fake.reservations.record(held).expect("recorded"));
+    }
+    assert_eq!(fake.volumes(), ["admins", "others", "pool"]);
+    assert_eq!(fake.next_run(), Vec::<String>::new());
+    assert_eq!(fake.volumes(), ["admins", "others", "pool"]);
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
 fn a_volume_is_active_for_a_run_and_only_if_it_was_not() {
     let mut fake = Fake::new();
     let inactive = fake.lv("kept", "Vwi---tz-k", "-");
@@ -183,6 +209,47 @@ fn a_volume_is_active_for_a_run_and_only_if_it_was_not() {
     assert_eq!(fake.on_record(), []);
 }
 
+/// An LV that a run activates and that somebody else opens then.
+fn opened_meanwhile(fake: &Fake) -> Activation {
+    let inactive = fake.lv("kept", "Vwi---tz-k", "-");
+    let activation =
+        Activation::of(&fake.lvm, &inactive, &fake.reservations).expect("activated").expect("it was not");
+    fake.lv("kept", "Vwi-aotz-k", "-");
+    activation
+}
+
+#[test]
+fn a_volume_that_somebody_has_opened_stays_active_which_is_no_failure() {
+    let mut fake = Fake::new();
+    let notice = opened_meanwhile(&fake).end().expect("no failure");
+    assert_eq!(notice.as_deref(), Some("vg/kept stays active: somebody has opened it meanwhile"));
+    assert_eq!(fake.on_record(), []);
+}
+
+#[test]
+fn a_failed_run_says_what_it_leaves_and_the_next_one_leaves_what_is_open() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    let created = CreatedLv::create(&fake.lvm, "vg", "pool", "new", 4096, &fake.reservations).expect("made");
+    fake.refuse("lvremove", "Logical volume vg/new in use.");
+    let why = "vg/new is left: Logical volume vg/new in use; the next run of lvpipe removes it";
+    assert_eq!(created.abandon().as_deref(), Some(why));
+    let notice = opened_meanwhile(&fake).abandon().expect("it is open");
+    assert!(notice.starts_with("vg/kept is still active: Logical volume in use; "), "{notice}");
+
+    fake.allow("lvremove");
+    let pid = std::process::id();
+    assert_eq!(
+        fake.next_run(),
+        [
+            format!("removed vg/new, left by lvpipe {pid}, which has ended"),
+            format!("left vg/kept active, as it is open: it was made active by lvpipe {pid}, which has ended"),
+        ]
+    );
+    assert!(fake.lvm.find("vg", "kept").expect("asked").expect("there").is_active());
+    assert_eq!(fake.on_record(), []);
+}
+
 #[test]
 fn what_a_killed_run_left_is_undone_but_nothing_else() {
     let mut fake = Fake::new();
@@ -190,18 +257,19 @@ fn what_a_killed_run_left_is_undone_but_nothing_else() {
     fake.lv("earlier", "Vwi---tz-k", &earlier);
     fake.lv("other-host", "Vwi-a-tz-k", &format!("{TEMPORARY},lvpipe.host.other,lvpipe.boot.earlier"));
     fake.lv("living", "Vwi-a-tz-k", &Marks::of_this_boot().expect("known").all().join(","));
-    fake.lv("dead", "Vwi-a-tz-k", TEMPORARY);
+    fake.lv("dead", "Vwi-a-tz-k", &format!("{TEMPORARY},lvpipe.lv.dead"));
     fake.lv("kept", "Vwi-a-tz--", "-");
     fake.lv("activated", "Vwi-a-tz-k", "-");
     let record = |held| {
         // Dropped without being cleared, as when its process dies.
         drop(fake.reservations.record(held).expect("recorded"));
     };
-    record(Held::TemporaryLv { vg: "vg".into(), lv: "dead".into() });
+    let temporary = |lv: &str| Held::TemporaryLv { vg: "vg".into(), lv: lv.into(), tag: format!("lvpipe.lv.{lv}") };
+    record(temporary("dead"));
     // Killed after it was kept, before that was on record.
-    record(Held::TemporaryLv { vg: "vg".into(), lv: "kept".into() });
+    record(temporary("kept"));
     // Killed before it was made.
-    record(Held::TemporaryLv { vg: "vg".into(), lv: "never".into() });
+    record(temporary("never"));
     record(Held::ActivatedLv { vg: "vg".into(), lv: "activated".into() });
 
     let notices = fake.next_run();

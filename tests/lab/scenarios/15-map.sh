@@ -46,12 +46,14 @@ blkdiscard --offset $(((64 << 20) + 4096)) --length $((1 << 20)) /dev/a/vm
 agrees a/vm a/vm
 agrees a/one a/one
 
-step 'in use: from a temporary snapshot'
+step 'in use: without a temporary snapshot'
 mke2fs -q -t ext4 /dev/a/vm
 mount /dev/a/vm /mnt
 cp -a /lab /mnt/
 sync
+changes=$(vgs --noheadings -o vg_seqno a)
 lvpipe map --extents a/vm >map
+equal 'changes to the volume group' "$(vgs --noheadings -o vg_seqno a)" "$changes"
 thin_dump_runs a/vm >truth
 cmp truth map
 rm -r /mnt/lab

@@ -44,6 +44,19 @@ mount -o ro /dev/b/vm /mnt
 cmp /mnt/lab/lib.sh /lab/lib.sh
 umount /mnt
 
+step 'active and not in use: from a snapshot all the same, so that it may be used meanwhile'
+before=$(digest /dev/a/vm)
+rm vm.lvp
+lvpipe send -q -r 3M --compress none a/vm >vm.lvp &
+sender=$!
+within 20 test -s vm.lvp
+[ -n "$(temporary a)" ] || fail 'there is no snapshot'
+scatter a/vm 21 50
+wait $sender
+[ "$(digest /dev/a/vm)" != "$before" ] || fail 'nothing was written meanwhile'
+lvpipe recv -q b/vm <vm.lvp
+equal 'digest' "$(digest /dev/b/vm)" "$before"
+
 step 'an inactive snapshot is sent, and is inactive afterwards'
 snapshot a/vm kept
 equal 'before' "$(active a/kept)" ''

@@ -7,11 +7,11 @@ snapshot a/vm kept
 before=$(volumes a)
 exec 9<>/dev/a/vm # in use
 
-# sending LV: starts to send it, at $rate; goes on when the stream has begun.
+# sending [OPTION...] LV: starts to send it, at $rate; goes on when the stream has begun.
 rate=300k
 sending() {
 	rm -f stream
-	env --default-signal lvpipe send -r "$rate" --compress none "$1" >stream 2>err &
+	env --default-signal lvpipe send -r "$rate" --compress none "$@" >stream 2>err &
 	run=$!
 	within 20 test -s stream
 }
@@ -33,7 +33,7 @@ for signal in INT:130 TERM:143 HUP:129; do
 	kill -${signal%:*} $run
 	ends ${signal#*:}
 done
-sending a/kept
+sending --no-snapshot a/kept
 equal 'while it is sent' "$(active a/kept)" active
 kill -INT $run
 ends 130
@@ -61,7 +61,7 @@ left=$(temporary a)
 kill -KILL $run
 wait $run || true
 [ -n "$left" ] || fail 'nothing to be left'
-sending a/kept
+sending --no-snapshot a/kept
 kill -KILL $run
 wait $run || true
 says err "removed a/$left"
@@ -92,13 +92,25 @@ wait $run
 lvpipe inspect --verify stream
 equal 'activated snapshot' "$(active a/kept)" ''
 
-step 'somebody else opens what was activated: it stays until nobody has it open'
-sending a/kept
-sleep 1000 7</dev/a/kept &
-other=$!
-wait $run || fail "the transfer has failed: $(cat err)"
+step 'what somebody has opened meanwhile stays active'
+rate=300k
+sending --no-snapshot a/kept
+exec 8</dev/a/kept
+kill -KILL $run
+wait $run || true
+lvpipe map a/vm >/dev/null 2>err
+cat err
+says err 'left a/kept active, as it is open'
+exec 8<&-
+lvchange -qq --activate n a/kept
+lvpipe send -q --no-snapshot -r 2M --compress none a/kept >stream 2>err &
+run=$!
+within 20 eval '[ -n "$(active a/kept)" ]'
+within 20 test -b /dev/a/kept
+exec 8</dev/a/kept
+wait $run || fail "a good transfer fails: $(cat err)"
+exec 8<&-
 equal 'activated snapshot' "$(active a/kept)" active
-kill $other
-wait $other || true
-lvpipe map a/vm >/dev/null
+lvchange -qq --activate n a/kept
+equal 'temporary volumes' "$(temporary a)" ''
 equal 'activated snapshot' "$(active a/kept)" ''

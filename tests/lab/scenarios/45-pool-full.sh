@@ -24,4 +24,18 @@ step 'made for the transfer: it is removed'
 transfer '--compress none a/vm' '--create fails/pool:new'
 equal 'exit status of recv' "${ended#* }" 1
 ! lvs fails/new >/dev/null 2>&1 || fail 'it is still there'
+
+step 'made for the transfer, and the kernel holds back what is written: it is left, and that is said'
+echo 0 >$timeout # for ever
+lvremove -qq --yes waits/vm
+(lvpipe send -q --compress none a/vm | lvpipe recv -q --create waits/pool:new 2>err) &
+run=$!
+within 90 grep -q 'waits/new is left' err
+cat err
+says err 'the next run of lvpipe removes it'
+lvextend -qq --size +64m waits/pool
+wait $run || true
+lvpipe map a/vm >/dev/null 2>err
+says err 'removed waits/new'
+! lvs waits/new >/dev/null 2>&1 || fail 'it is still there'
 echo 60 >$timeout
