@@ -30,6 +30,7 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the us
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
@@ -41,7 +42,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l map -d 'Where the
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'
@@ -53,7 +54,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s v -l verbose -d '
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l create -d 'Make a thin volume of the right size in a pool, and remove it again if the transfer fails' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'
@@ -71,7 +72,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a J
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes. What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 256M, 1G or 10% of the machine\'s' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
 bar\t'A bar; plain lines where standard error is not a terminal'
@@ -83,8 +84,54 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l json -d 'Print
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect help" -f -a "send" -d 'Send the used blocks of a volume to standard output'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect help" -f -a "recv" -d 'Receive a stream from standard input into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s b -d 'use <num> blocks for buffer' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s s -d 'use blocks of <size> bytes for processing' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s m -d 'memory <size> of buffer in b,k,M,G,%' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s D -d 'assumed output device size (default: infinite/auto-detect)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s P -d 'start writing after buffer has been filled more than <num>%' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s p -d 'start reading after buffer has been filled less than <num>%' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s i -d 'use <file> for input' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s o -d 'use <file> for output (this option can be passed MULTIPLE times)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s I -d 'use network port <p> as input, allow only host <h> to connect, on interface <if>' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s O -d 'output data to host <h> and port <p> (MULTIPLE outputs supported)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s n -d '<num> volumes for input, \'0\' to prompt interactively' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s T -d 'as -t but uses <file> as buffer' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s l -d 'use <file> for logging messages' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s u -d 'pause <num> microseconds after each write' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s r -d 'limit read rate to <rate> B/s, where <rate> can be given in b,k,M,G' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s R -d 'same as -r for writing; use either one, if your tape is too fast' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s M -d 'minimum rate: -r/-R follow the buffer\'s fill between -p and -P' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s a -d 'autoloader which needs <time> seconds to reload' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s A -d 'issue command <cmd> to request new volume' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s v -d 'set verbose level to <level> (valid values are 0..6)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s W -d 'set watchdog timeout to <time> seconds' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l tcpbuffer -d 'size for TCP buffer' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l tcptimeo -d 'TCP send/receive time-out limit in msec' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l hash -d 'use algorithm <alg>, if <alg> is \'list\' possible algorithms are listed' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l progress -d '\'bar\' shows a bar on a terminal instead of the status line' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s L -d 'lock buffer in memory (unusable with file-based buffers)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s d -d 'use blocksize of device for output'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l append -d 'append to output file (must be passed before -o)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l truncate -d 'truncate next file (must be passed before -o)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s t -d 'use memory-mapped temporary file (for huge buffer)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s f -d 'overwrite existing files (must be passed before -o)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s q -d 'quiet - do not display the status on stderr'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s Q -d 'quiet - do not log the status'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s c -d 'write with synchronous data integrity support (must be passed before -o)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s e -d 'stop processing on any kind of error'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l pid -d 'print PID of this instance'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s 4 -d 'force use of IPv4'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s 6 -d 'force use of IPv6'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s 0 -d 'use IPv4 or IPv6'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l no-direct -d 'omit use of O_DIRECT - e.g. to enable compression on btrfs'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l tapeaware -d 'write to end of tape instead of stopping when the drive signals the media end is approaching (write until 2x ENOSPC errors)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use direct I/O for temporary file buffer'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

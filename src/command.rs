@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result, Status};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result, Status};
 /// When it does not start, and then `package`, which has it on Debian, is the way out; when it fails, with its
 /// stderr as the reason.
 pub fn run(program: &OsStr, package: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program)
+    let output = Command::new(locate(program).as_deref().unwrap_or(Path::new(program)))
         .args(arguments)
         .env("LC_ALL", "C")
         // LVM warns about each descriptor that it inherits but did not ask for.
@@ -33,16 +33,24 @@ pub fn run(program: &OsStr, package: &str, arguments: &[&str]) -> Result<String>
     let complaint = complaint(&String::from_utf8_lossy(&output.stderr));
     let why = if complaint.is_empty() { output.status.to_string() } else { complaint };
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
-    Err(Error::new(Status::Io, format!("{name} {} failed", arguments.join(" ")), "", why))
+    Err(Error::new(Status::Io, format!("{name} failed"), arguments.join(" "), why))
 }
 
-/// Whether a program can be found at all: by path, or in `PATH`.
+/// Whether a program can be found at all: by path, or where programs are.
 pub fn is_installed(program: &OsStr) -> bool {
+    locate(program).is_some()
+}
+
+/// Where a program is: by path, in `PATH`, or where Debian has the administrator's programs, for cron's `PATH` and an
+/// ordinary user's lack those directories.
+fn locate(program: &OsStr) -> Option<PathBuf> {
     if Path::new(program).components().count() > 1 {
-        return Path::new(program).is_file();
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    let administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut directories = std::env::split_paths(&path).chain(administrators);
+    directories.find_map(|directory| Some(directory.join(program)).filter(|path| path.is_file()))
 }
 
 /// The lines that say why, joined; a warning says something else.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::recv::{read_prelude, verified_by};
+use super::recv::read_prelude;
 use super::shared::{Messages, Resources, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::Work;
@@ -122,7 +122,8 @@ impl Inspect {
                 return Err(error);
             }
         };
-        reporter.finish(Outcome::Done(verified_by(prelude.digest)));
+        // Its summary would speak of a target; the report says it all.
+        drop(reporter);
         let trailing = io::Read::read(&mut &after, &mut [0]).is_ok_and(|length| length > 0);
         let stream = figures.snapshot().wire;
         Ok(Report { stream, verified: prelude.digest != DigestKind::None, trailing, ..report(&prelude, received) })
@@ -151,7 +152,7 @@ fn report(prelude: &Prelude, received: crate::engine::Received) -> Report {
 impl Report {
     fn text(&self) -> String {
         let lineage = &self.lineage;
-        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+        let or_unknown = |text: &Option<String>| text.as_deref().map_or_else(|| "unknown".into(), printable);
         let size = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
         let mut rows = vec![
             ("source", format!("{} on {}", or_unknown(&lineage.source), or_unknown(&lineage.host))),
@@ -163,7 +164,7 @@ impl Report {
             ("digest", self.root.as_ref().map_or_else(|| "none".into(), |root| format!("{} {root}", self.digest))),
         ];
         if let Some(uuid) = &lineage.uuid {
-            rows.insert(1, ("uuid", uuid.clone()));
+            rows.insert(1, ("uuid", printable(uuid)));
         }
         rows.push(("whole", if self.verified { "yes, verified" } else { "yes, contents not verified" }.into()));
         if self.trailing {
@@ -177,4 +178,9 @@ impl Report {
 fn utc(seconds: u64) -> String {
     let moment = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     moment.map_or_else(|| "unknown".into(), |moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// Text from a stream, which may come from anybody, without what would move the cursor or forge a line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

@@ -1,16 +1,20 @@
 //! The command line: one file a subcommand, with its options and what it runs.
 //!
 //! The options are defined once, here and in the subcommands' files: the parser, the help, the manual pages and the
-//! completions are all made from [`command`].
+//! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
 mod inspect;
 mod map;
+pub mod mbuffer;
 mod recv;
 mod send;
 mod shared;
 mod signals;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
@@ -23,6 +27,7 @@ Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
+  tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -40,7 +45,33 @@ enum Task {
 
 /// The program's options and subcommands: parser, help, manual pages and completions all come from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    Cli::command().subcommand(mbuffer::options::command())
+}
+
+/// Whose command line it is, by the program's name and its first argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grammar {
+    /// mbuffer's.
+    Mbuffer {
+        /// The first argument is `buffer`, which is none of mbuffer's.
+        named: bool,
+    },
+    /// lvpipe's own: a subcommand, or a question about lvpipe.
+    Own,
+}
+
+/// Without a subcommand, and under a name that ends in `mbuffer`, lvpipe stands in mbuffer's place. Only as lvpipe are
+/// `--help` and `--version` about lvpipe.
+pub fn grammar(program: &OsStr, first: Option<&OsString>) -> Grammar {
+    if program.as_bytes().ends_with(b"mbuffer") {
+        return Grammar::Mbuffer { named: false };
+    }
+    match first.map(|first| first.as_bytes()) {
+        Some(b"-h" | b"--help" | b"-V" | b"--version") => Grammar::Own,
+        Some(b"buffer") => Grammar::Mbuffer { named: true },
+        Some(first) if !first.starts_with(b"-") => Grammar::Own,
+        _ => Grammar::Mbuffer { named: false },
+    }
 }
 
 /// Runs what the process's command line asks for.
@@ -48,12 +79,13 @@ pub fn command() -> clap::Command {
 /// # Errors
 /// What failed. A command line that does not parse is status 2, with the parser's words.
 pub fn run() -> Result<()> {
-    let cli = match Cli::try_parse() {
+    let stop = Stop::new();
+    signals::watch(&stop)?;
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    let stop = Stop::new();
-    signals::watch(&stop)?;
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
@@ -68,9 +100,36 @@ pub fn run() -> Result<()> {
 /// Help and version are no failure. What is one begins as all messages do, with the program's name.
 fn explain(error: &clap::Error) -> Result<()> {
     if !error.use_stderr() {
-        let printed = error.print();
-        return printed.map_err(|e| Error::io("cannot print", "stdout", &e));
+        return match error.print() {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
+            _ => Ok(()),
+        };
     }
     let text = error.render().to_string();
     Err(Error::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end(), "", ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mbuffers_place_is_where_no_subcommand_is() {
+        let at =
+            |program: &str, first: Option<&str>| grammar(OsStr::new(program), first.map(OsString::from).as_ref());
+        let unnamed = Grammar::Mbuffer { named: false };
+        assert_eq!(at("/usr/bin/mbuffer", Some("send")), unnamed);
+        assert_eq!(at("my-mbuffer", Some("--help")), unnamed);
+        assert_eq!(at("lvpipe", None), unnamed);
+        assert_eq!(at("lvpipe", Some("-m")), unnamed);
+        assert_eq!(at("lvpipe", Some("buffer")), Grammar::Mbuffer { named: true });
+        for own in ["send", "--help", "-h", "-V", "--version", "no-such"] {
+            assert_eq!(at("lvpipe", Some(own)), Grammar::Own, "{own}");
+        }
+    }
+
+    #[test]
+    fn the_definition_of_the_options_is_sound() {
+        command().debug_assert();
+    }
 }

@@ -45,10 +45,15 @@ pub struct Recv {
 impl Recv {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let link = pipe::stdin()?;
+        let stream = link.metadata().ok();
         let prelude = read_prelude(&link, "stdin", stop)?;
         let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
-        let expected =
-            Expected { source: prelude.lineage.identity.as_deref(), size: prelude.volume_size, used: prelude.used };
+        let expected = Expected {
+            source: prelude.lineage.identity.as_deref(),
+            size: prelude.volume_size,
+            used: prelude.used,
+            stream: stream.as_ref(),
+        };
         let OpenTarget { held, target, notices } = match (&self.create, &self.target) {
             (Some(new), _) => create_target(new, expected, stop)?,
             (None, Some(name)) => open_target(name, expected, stop)?,
@@ -76,7 +81,7 @@ impl Recv {
 }
 
 /// What a summary says of how it was verified.
-pub(super) fn verified_by(digest: DigestKind) -> String {
+fn verified_by(digest: DigestKind) -> String {
     match digest {
         DigestKind::None => "not verified by a digest".into(),
         digest => format!("{digest} verified"),

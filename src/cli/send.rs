@@ -45,7 +45,7 @@ pub struct Send {
     part_size: PartSize,
 
     /// Send at most so many bytes a second, as in 50M
-    #[arg(short, long, value_name = "RATE")]
+    #[arg(short, long, value_name = "RATE", allow_negative_numbers = true)]
     rate: Option<ByteSize>,
 
     #[command(flatten)]
@@ -71,10 +71,7 @@ impl Send {
         let source_may_change = self.source_args.no_snapshot;
         let mut changing = None;
         let (input, volume_size, used) = match what {
-            What::Stream(stream) => {
-                pipe::enlarge(&stream);
-                (Input::Stream(stream), None, None)
-            }
+            What::Stream(stream) => (Input::Stream(stream), None, None),
             What::Volume { source, map } => {
                 let (size, used) = (map.size(), map.used_bytes());
                 changing = source_may_change.then(|| source.clone());

@@ -13,23 +13,31 @@ use crate::progress::{ProgressKind, Reporter};
 use crate::volume::{MapChoice, SourceOptions};
 use crate::wire::PartSize;
 
+/// The memory budget unless the user gives one, in bytes.
+const DEFAULT_MEMORY: u64 = 256 << 20;
+
 /// What a run may use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Resources")]
 pub struct Resources {
-    /// Memory for buffers, as in 256M, 1G or 10% of the machine's
-    #[arg(short, long, value_name = "SIZE", default_value = "256M")]
-    pub memory: Memory,
+    /// Memory for buffers, as in 512M, 1G or 10% of the machine's [default: 256M, or what parts larger than 32M need]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub memory: Option<Memory>,
 
     /// Threads that compress or decompress [default: one a processor]
-    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(short = 'j', long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 
 impl Resources {
     /// Divides the memory among workers and buffers.
     pub fn workshop(&self, part_size: PartSize, work: Work) -> Result<Workshop> {
-        Workshop::plan(self.memory.bytes(), self.threads.map(usize::from), part_size, work)
+        let memory = match self.memory {
+            Some(memory) => memory.bytes(),
+            // A stream's parts are the sender's choice: whatever they are, it can be received as it is.
+            None => DEFAULT_MEMORY.max(Workshop::least_memory(part_size, work)),
+        };
+        Workshop::plan(memory, self.threads.map(usize::from), part_size, work)
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) struct ReceivedPart {
 /// What goes to the target.
 pub(super) enum Incoming {
     /// A range that reads as zeros.
-    Hole { offset: u64, length: u64 },
+    Hole { offset: u64, length: u64, used: u64 },
     /// A part whose content is what its digest says.
-    Part { offset: u64, segments: Segments, data: Buffer },
+    Part { offset: u64, segments: Segments, used: u64, data: Buffer },
 }
 
 /// How parts are decoded; shared by the workers.
@@ -69,7 +69,7 @@ impl Decoding {
             return Err(WireError::Digest.into());
         }
         self.figures.add_read(raw as u64);
-        Ok(Incoming::Part { offset: header.offset, segments, data: buffer })
+        Ok(Incoming::Part { offset: header.offset, segments, used: header.used, data: buffer })
     }
 }
 

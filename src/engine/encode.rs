@@ -19,6 +19,8 @@ use crate::wire::{Codec, DigestKind, FrameHeader, SegmentKind, Segments};
 pub(super) struct ReadPart {
     pub(super) place: Extent,
     pub(super) data: Vec<Extent>,
+    /// Of the place, what the map calls data; a little less than what was read, where that was widened.
+    pub(super) used: u64,
     pub(super) buffer: Buffer,
 }
 
@@ -65,10 +67,10 @@ impl Encoding {
     /// Encodes a part. Fails only when the run is over.
     pub(super) fn encode(&self, part: ReadPart) -> Result<Outgoing, Stopped> {
         let _busy = self.figures.busy(Stage::Cpu);
-        let used = part.data.iter().map(|extent| extent.length).sum();
+        let used = part.used;
         let (segments, mut buffer) = take_out_zeros(part.place, &part.data, part.buffer);
         let length = segments.data() as usize;
-        self.figures.add_zeros(used - segments.data());
+        self.figures.add_zeros(used.saturating_sub(segments.data()));
         if length == 0 {
             return Ok(Outgoing::Hole { place: part.place, used });
         }
@@ -82,7 +84,7 @@ impl Encoding {
                 (codec, payload) = (Codec::Zstd, shorter);
             }
         }
-        let header = FrameHeader::part(part.place.offset, &segments, codec, &buffer[..payload], digest);
+        let header = FrameHeader::part(part.place.offset, &segments, used, codec, &buffer[..payload], digest);
         Ok(Outgoing::Part { header: Box::new(header), segments, payload: buffer, used })
     }
 

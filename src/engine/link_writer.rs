@@ -12,14 +12,20 @@ use super::rate::Rate;
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
-use crate::usedmap::Extent;
 use crate::volume::Source;
 use crate::wire::{End, FrameHeader, Prelude, RootDigest};
 
 /// Zeros found part by part are joined into holes of up to this length: few frames, and yet the other side sees
 /// progress. A hole that the map knows is one frame, however long.
 const LONGEST_JOINED_HOLE: u64 = 1 << 30;
-const NO_HOLE: Extent = Extent { offset: 0, length: 0 };
+
+/// Holes that are joined until something else comes.
+#[derive(Default)]
+struct Hole {
+    offset: u64,
+    length: u64,
+    used: u64,
+}
 
 /// Writes frames in order, joins holes, counts, and adapts the level.
 pub(super) struct LinkWriter<W> {
@@ -41,21 +47,22 @@ impl<W: Write> LinkWriter<W> {
     /// Writes all frames and the end; the totals. Stopped without an error means that a stage before has failed.
     pub(super) fn run(mut self, prelude: &Prelude, from: &Taker<Outgoing>) -> Result<End, Stopped> {
         self.write(&[&prelude.encode()])?;
-        let mut hole = NO_HOLE;
+        let mut hole = Hole::default();
         while let Some((turn, outgoing)) = from.take(&self.stop)? {
             match outgoing {
                 Outgoing::Hole { place, used } => {
                     self.root.add(turn, None);
                     if hole.length > 0 && hole.length + place.length <= LONGEST_JOINED_HOLE {
                         hole.length += place.length;
+                        hole.used += used;
                     } else {
                         self.write_hole(hole)?;
-                        hole = place;
+                        hole = Hole { offset: place.offset, length: place.length, used };
                     }
                     self.figures.add_done(used);
                 }
                 Outgoing::Part { header, segments, payload, used } => {
-                    self.write_hole(mem::replace(&mut hole, NO_HOLE))?;
+                    self.write_hole(mem::take(&mut hole))?;
                     self.root.add(turn, Some((header.offset, header.length, header.digest)));
                     self.totals.parts += 1;
                     self.totals.data += segments.data();
@@ -72,20 +79,20 @@ impl<W: Write> LinkWriter<W> {
         self.finish(prelude)
     }
 
-    fn write_hole(&mut self, hole: Extent) -> Result<(), Stopped> {
+    fn write_hole(&mut self, hole: Hole) -> Result<(), Stopped> {
         if hole.length == 0 {
             return Ok(());
         }
         self.totals.holes += hole.length;
-        self.position = hole.end();
+        self.position = hole.offset + hole.length;
         self.figures.add_holes(hole.length);
-        self.write(&[&FrameHeader::hole(hole.offset, hole.length).encode()])
+        self.write(&[&FrameHeader::hole(hole.offset, hole.length, hole.used).encode()])
     }
 
     fn finish(mut self, prelude: &Prelude) -> Result<End, Stopped> {
         // The queue has ended; unless all of the volume came through it, a stage before has, and said why.
         let root = mem::replace(&mut self.root, RootDigest::new(prelude.digest));
-        self.totals.root = root.finish().ok_or(Stopped)?;
+        self.totals.root = root.finish(self.position).ok_or(Stopped)?;
         if self.stop.is_set() || prelude.volume_size.is_some_and(|size| size != self.position) {
             return Err(Stopped);
         }

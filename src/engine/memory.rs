@@ -58,7 +58,24 @@ pub struct Workshop {
     pub highest_level: i32,
 }
 
+impl Work {
+    /// What it takes of memory for each worker, at the least.
+    fn least_state(self) -> u64 {
+        match self {
+            Work::Compress(level) => state_at(level),
+            Work::CompressAdaptively => COMPRESSOR_STATE[0].1,
+            Work::Decompress => DECOMPRESSOR_STATE,
+        }
+    }
+}
+
 impl Workshop {
+    /// The bytes without which one worker and a few buffers do not fit.
+    pub fn least_memory(part_size: PartSize, work: Work) -> u64 {
+        let part = part_size.bytes() as u64;
+        part + work.least_state() + LEAST_BUFFERS * part
+    }
+
     /// Divides `memory` bytes: workers get at most half, the rest is for parts in flight. With many processors and
     /// little memory the highest levels are given up first, then workers.
     ///
@@ -66,17 +83,13 @@ impl Workshop {
     /// A usage error, when not even one worker and a few buffers fit.
     pub fn plan(memory: u64, threads: Option<usize>, part_size: PartSize, work: Work) -> Result<Self> {
         let part = part_size.bytes() as u64;
-        let least_state = match work {
-            Work::Compress(level) => state_at(level),
-            Work::CompressAdaptively => COMPRESSOR_STATE[0].1,
-            Work::Decompress => DECOMPRESSOR_STATE,
-        };
-        let least = part + least_state + LEAST_BUFFERS * part;
+        let least_state = work.least_state();
+        let least = Self::least_memory(part_size, work);
         if memory < least {
             return Err(Error::usage(
                 "cannot use so little memory",
-                format_args!("-m {}", ByteSize(memory)),
-                format_args!("parts of {part_size} need at least {}", ByteSize(least)),
+                format_args!("-m {memory}"),
+                format_args!("parts of {part_size} need at least {least} bytes"),
             )
             .way_out(format!("-m {}M; a sender can make smaller parts with -s", least.div_ceil(1 << 20))));
         }
@@ -253,7 +266,7 @@ mod tests {
     fn compressors_take_no_more_than_the_table_says() {
         let raw: Vec<u8> = (0..8u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x3f).collect();
         let mut out = vec![0; raw.len()];
-        for level in [-7, 1, 2, 3, 6, 8, 9] {
+        for level in [-7, 1, 2, 3, 6, 8, 9, 11, 12, 19] {
             let mut zstd = zstd::bulk::Compressor::new(level).expect("memory");
             zstd.compress_to_buffer(&raw, &mut out[..]).expect("it compresses");
             let taken = zstd.context_mut().sizeof() as u64;

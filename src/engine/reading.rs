@@ -37,6 +37,7 @@ pub(super) struct Bench {
 struct ReadJob {
     place: Extent,
     data: Vec<Extent>,
+    used: u64,
     buffer: Buffer,
     slot: Place<Outgoing>,
 }
@@ -86,7 +87,8 @@ impl Bench {
                 Cell::Data(cell) => {
                     let buffer = self.pool.take(&self.stop)?;
                     let slot = reserver.reserve(&self.stop)?;
-                    let job = ReadJob { place: cell.place, data: aligned_extents(&cell), buffer, slot };
+                    let (place, used) = (cell.place, cell.used_bytes());
+                    let job = ReadJob { place, data: aligned_extents(&cell), used, buffer, slot };
                     self.stop.send(to_read, job)?;
                 }
             }
@@ -131,7 +133,7 @@ impl Bench {
             let place = Extent { offset, length };
             offset += length;
             let is_last = length < buffer.len() as u64;
-            self.hand_over(ReadJob { place, data: vec![place], buffer, slot });
+            self.hand_over(ReadJob { place, data: vec![place], used: length, buffer, slot });
             if is_last {
                 return;
             }
@@ -158,9 +160,9 @@ impl Bench {
     /// Gives a part that was read to the workers.
     fn hand_over(&self, job: ReadJob) {
         let encoding = self.encoding.clone();
-        let ReadJob { place, data, buffer, slot } = job;
+        let ReadJob { place, data, used, buffer, slot } = job;
         self.workers.spawn(move || {
-            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, buffer }) {
+            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, used, buffer }) {
                 slot.fill(outgoing);
             }
         });

@@ -133,7 +133,7 @@ impl<R: Read> LinkReader<R> {
             FrameKind::End => return Ok(Some(End::read(&header, &mut self.link)?)),
             FrameKind::Hole => {
                 self.tally.count(&header)?;
-                let incoming = Incoming::Hole { offset: header.offset, length: header.length };
+                let incoming = Incoming::Hole { offset: header.offset, length: header.length, used: header.used };
                 to.reserve(&self.stop)?.fill(incoming);
             }
             FrameKind::Part => {
@@ -187,13 +187,18 @@ impl TargetWriter {
     fn run(self, from: &Taker<Incoming>) {
         while let Ok(Some((_, incoming))) = from.take(&self.stop) {
             let written = match incoming {
-                Incoming::Hole { offset, length } => self.hole(offset, length).map(|()| length),
-                Incoming::Part { offset, segments, data } => self.part(offset, &segments, &data),
+                Incoming::Hole { offset, length, used } => self.hole(offset, length).map(|()| (length, used)),
+                Incoming::Part { offset, segments, used, data } => {
+                    self.part(offset, &segments, &data).map(|length| (length, used))
+                }
             };
             match written {
-                Ok(length) => self.written.fetch_add(length, Ordering::SeqCst),
+                Ok((length, used)) => {
+                    self.written.fetch_add(length, Ordering::SeqCst);
+                    self.figures.add_done(used);
+                }
                 Err(error) => return self.stop.fail(error),
-            };
+            }
         }
     }
 
@@ -220,7 +225,6 @@ impl TargetWriter {
             }
             at += length;
         }
-        self.figures.add_done(segments.data());
         self.figures.add_parts(1);
         Ok(segments.length())
     }

@@ -67,7 +67,7 @@ impl Tally {
         if self.volume_size.is_some_and(|size| size != self.position) {
             return Err(WireError::Field { what: "place of the end frame", value: self.position });
         }
-        if self.root.finish() != Some(end.root) {
+        if self.root.finish(self.position) != Some(end.root) {
             return Err(WireError::Digest);
         }
         Ok(Received { end, size: self.position })

@@ -33,6 +33,8 @@ pub struct Pool {
     pub name: String,
     /// Data chunk in bytes, 64 KiB to 1 GiB.
     pub chunk_bytes: u64,
+    /// Whether what a write leaves of a new chunk reads as zeros.
+    pub zeroes_new_chunks: bool,
     metadata: String,
     dmsetup: Dmsetup,
 }
@@ -66,7 +68,8 @@ impl Pool {
         let table = PoolTable::parse(&table).map_err(|why| odd(number, why))?;
         let name = dmsetup.run(&["info", "-c", "--noheadings", "-o", "name", &major, &minor])?;
         let chunk_bytes = u64::from(table.chunk_sectors) * 512;
-        Ok(Pool { name, chunk_bytes, metadata: table.metadata, dmsetup: dmsetup.clone() })
+        let zeroes_new_chunks = table.zeroes_new_chunks;
+        Ok(Pool { name, chunk_bytes, zeroes_new_chunks, metadata: table.metadata, dmsetup: dmsetup.clone() })
     }
 
     /// How the pool is right now.

@@ -44,6 +44,8 @@ pub struct PoolTable {
     pub data: String,
     /// Data chunk in sectors of 512 bytes.
     pub chunk_sectors: u32,
+    /// What a write leaves of a new chunk is zeros; else (`skip_block_zeroing`) it is what the pool held there.
+    pub zeroes_new_chunks: bool,
 }
 
 impl PoolTable {
@@ -51,10 +53,11 @@ impl PoolTable {
     pub fn parse(table: &str) -> Result<Self, String> {
         let words: Vec<_> = table.split_whitespace().collect();
         match words.as_slice() {
-            ["0", _, "thin-pool", metadata, data, chunk_sectors, ..] => Ok(PoolTable {
+            ["0", _, "thin-pool", metadata, data, chunk_sectors, rest @ ..] => Ok(PoolTable {
                 metadata: metadata.to_string(),
                 data: data.to_string(),
                 chunk_sectors: chunk_sectors.parse().map_err(|_| format!("{chunk_sectors} is no number"))?,
+                zeroes_new_chunks: !rest.contains(&"skip_block_zeroing"),
             }),
             _ => Err(format!("\"{table}\" is not the table of a thin pool")),
         }
@@ -155,11 +158,13 @@ mod tests {
 
     #[test]
     fn tables_of_pools() {
-        let expected = PoolTable { metadata: "254:0".into(), data: "254:1".into(), chunk_sectors: 128 };
-        for text in ["0 100 thin-pool 254:0 254:1 128 0", "0 100 thin-pool 254:0 254:1 128 0 1 skip_block_zeroing"]
-        {
-            assert_eq!(PoolTable::parse(text), Ok(expected.clone()));
-        }
+        let expected = |zeroes_new_chunks| {
+            let (metadata, data) = ("254:0".into(), "254:1".into());
+            Ok(PoolTable { metadata, data, chunk_sectors: 128, zeroes_new_chunks })
+        };
+        assert_eq!(PoolTable::parse("0 100 thin-pool 254:0 254:1 128 0"), expected(true));
+        let told_not_to = "0 100 thin-pool 254:0 254:1 128 0 1 skip_block_zeroing";
+        assert_eq!(PoolTable::parse(told_not_to), expected(false));
         for text in ["", "0 100 thin 254:2 7", "0 100 thin-pool 254:0 254:1", "0 1 thin-pool 254:0 254:1 x 0"] {
             assert!(PoolTable::parse(text).is_err(), "{text}");
         }

@@ -3,17 +3,22 @@
 //! Holes on a thin LV: all of it, what is beyond the end of a smaller source too, is discarded before the first
 //! write, so that what is not written is not mapped, and holes cost nothing. On any other device a discarded block
 //! may read as anything, so holes are zeroed by the device where it offers that, else by writing zeros.
+//!
+//! A pool may be told not to zero new chunks (lvchange --zero n): when data is written to a part of one, the rest
+//! reads as whatever the pool held there. The holes' shares of such chunks are remembered, 16 bytes each and no more
+//! of them than the map has extents, and zeroed at the end, where they do not read as zeros.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::{ALIGN, Target, block, guards};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
+use crate::usedmap::Extent;
 
 /// What discarding does on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub enum Discards {
     Unmap {
         /// The pool's chunk size in bytes.
         chunk: u64,
+        /// Whether the pool fills the rest of a chunk with zeros when a part of it is written for the first time.
+        zeroed: bool,
     },
     /// Nothing is known of what a discarded block reads as.
     Unknown,
@@ -44,6 +51,8 @@ pub struct BlockTarget {
     stop: Stop,
     /// Everything below reads as zeros unless written since.
     unmapped_below: OnceLock<u64>,
+    /// Holes' shares of chunks that data may map later, in a pool that does not zero new chunks.
+    edges: Mutex<Vec<Extent>>,
     cannot_punch: AtomicBool,
 }
 
@@ -78,6 +87,7 @@ impl BlockTarget {
             discards,
             stop: stop.clone(),
             unmapped_below: OnceLock::new(),
+            edges: Mutex::default(),
             cannot_punch: AtomicBool::new(false),
         })
     }
@@ -95,6 +105,15 @@ impl BlockTarget {
             }
             _ => failed,
         }
+    }
+
+    /// Only a byte stream, whose length nobody knew before, comes to a device's end.
+    fn check_end(&self, end: u64) -> Result<()> {
+        if end <= self.size {
+            return Ok(());
+        }
+        let why = format!("the stream is longer than the device's {} bytes", self.size);
+        Err(Error::new(Status::Io, "cannot write target", &self.name, why).way_out("name a larger target"))
     }
 
     /// Discards all whole chunks of the device; how far that reaches.
@@ -143,6 +162,37 @@ impl BlockTarget {
         block::zero_out(&self.direct, offset, length)
     }
 
+    /// Remembers what of a hole in discarded space shares a chunk with something else.
+    fn remember_edges(&self, offset: u64, end: u64) {
+        let Discards::Unmap { chunk, zeroed: false } = self.discards else { return };
+        if offset >= end {
+            return;
+        }
+        let (first, last) = (offset.next_multiple_of(chunk).min(end), end - end % chunk);
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remember = |edge: Extent| match edges.last_mut() {
+            _ if edge.is_empty() => {}
+            Some(before) if before.end() == edge.offset => before.length += edge.length,
+            _ => edges.push(edge),
+        };
+        remember(Extent::between(offset, first));
+        remember(Extent::between(last.max(first), end));
+    }
+
+    /// Zeroes what is remembered, and what follows the volume in its last chunk. All data is written by now: a chunk
+    /// that is still not mapped reads as zeros and stays so.
+    fn zero_edges(&self, size: u64) -> Result<()> {
+        let Discards::Unmap { chunk, zeroed: false } = self.discards else { return Ok(()) };
+        let mut edges = std::mem::take(&mut *self.edges.lock().unwrap_or_else(PoisonError::into_inner));
+        edges.push(Extent::between(size, size.next_multiple_of(chunk).min(self.size).max(size)));
+        for edge in edges {
+            self.stop.check()?;
+            self.zero_unless_zero(edge.offset, edge.length)
+                .map_err(|e| self.failed("cannot zero target", edge.offset, &e))?;
+        }
+        Ok(())
+    }
+
     /// In what was not discarded, of a device where writing zeros would map a chunk: zeros only over other bytes.
     fn zero_unless_zero(&self, offset: u64, length: u64) -> io::Result<()> {
         let mut block = vec![0; (64 << 10).min(length) as usize];
@@ -163,7 +213,7 @@ impl BlockTarget {
 impl Target for BlockTarget {
     fn begin(&self, size: Option<u64>) -> Result<()> {
         guards::refuse_if_smaller(&self.name, self.size, size.unwrap_or(0))?;
-        if let Discards::Unmap { chunk } = self.discards {
+        if let Discards::Unmap { chunk, .. } = self.discards {
             let end = self.discard_all(chunk)?;
             // Set once: begin() is called once.
             let _ = self.unmapped_below.set(end);
@@ -172,7 +222,7 @@ impl Target for BlockTarget {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        guards::refuse_if_smaller(&self.name, self.size, offset + data.len() as u64)?;
+        self.check_end(offset + data.len() as u64)?;
         let direct = if self.is_aligned(offset, data.len() as u64) { data.len() } else { 0 };
         let direct = direct.max(data.len() - data.len() % ALIGN as usize);
         let (whole, tail) = data.split_at(direct);
@@ -184,8 +234,9 @@ impl Target for BlockTarget {
     }
 
     fn hole(&self, offset: u64, length: u64) -> Result<()> {
-        guards::refuse_if_smaller(&self.name, self.size, offset.saturating_add(length))?;
+        self.check_end(offset.saturating_add(length))?;
         let (end, unmapped) = (offset + length, self.unmapped_below.get().copied().unwrap_or(0));
+        self.remember_edges(offset, end.min(unmapped));
         let mut at = offset.max(unmapped);
         while at < end {
             self.stop.check()?;
@@ -200,7 +251,8 @@ impl Target for BlockTarget {
         Ok(())
     }
 
-    fn finish(&self, _size: u64) -> Result<()> {
+    fn finish(&self, size: u64) -> Result<()> {
+        self.zero_edges(size)?;
         // The buffered one first: its pages go to the device, and the flush of the other makes them last too.
         let synced = self.buffered.sync_all().and_then(|()| self.direct.sync_all());
         synced.map_err(|e| self.failed("cannot sync target", 0, &e))

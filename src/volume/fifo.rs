@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,13 +36,17 @@ pub(super) fn open_to_write(path: &Path, stop: &Stop) -> Result<io::Result<File>
         stop.check()?;
         match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
             // A FIFO that nobody reads yet. The end of the run is seen by the check above.
-            Err(e) if e.raw_os_error() == Some(libc::ENXIO) => {
+            Err(e) if e.raw_os_error() == Some(libc::ENXIO) && is_fifo(path) => {
                 let _ = stop.sleep(RETRY);
             }
             Err(e) => return Ok(Err(e)),
             Ok(file) => return Ok(blocking(file)),
         }
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn blocking(file: File) -> io::Result<File> {

@@ -1,7 +1,7 @@
 //! Volumes: what is read and what is written, and the guards before a write.
 //!
 //! A [`Source`] gives bytes at an offset; a [`Target`] takes data and holes at an offset and makes them last. Both
-//! are chosen once, by name, in [`open_source`] and [`open_target`]; from there on nobody asks what kind they are.
+//! are chosen once, by name, in [`open_source()`] and [`open_target()`]; from there on nobody asks what kind they are.
 //! Several threads use a source or a target at once, each on a range of its own.
 
 mod block;

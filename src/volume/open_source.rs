@@ -102,7 +102,10 @@ pub struct Origin {
 /// A usage error for what is no volume; a guard's; or the system's.
 pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result<OpenSource> {
     if name == STREAM {
-        return Ok(plain(What::Stream(stdin_stream()?), STREAM, None));
+        let stream = stdin_stream()?;
+        // A pipe or a socket may rightly be both ends of a process; a file is not.
+        let file = stream.metadata().ok().filter(Metadata::is_file);
+        return Ok(plain(What::Stream(stream), STREAM, file.as_ref()));
     }
     let lvm = Lvm::default();
     // LVM's names are ASCII; a file's may be anything.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Expected<'a> {
     pub size: Option<u64>,
     /// Bytes in the source's used map.
     pub used: Option<u64>,
+    /// The file that the stream is read from, which may be the target by mistake.
+    pub stream: Option<&'a Metadata>,
 }
 
 /// A target that is open, with what it needs. The parts are dropped in this order: what is held goes after the
@@ -80,12 +82,13 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            refuse_new_device(path, name)?;
             guards::refuse_if_dangling(name, path)?;
             return Ok(plain(Arc::new(FileTarget::open(path, name)?)));
         }
         Err(e) => return Err(guards::cannot_open_file(name, &e)),
     };
-    refuse_own_source(name, expected.source, &metadata)?;
+    refuse_own_source(name, expected, &metadata)?;
     let kind = metadata.file_type();
     if kind.is_block_device() {
         open_device(path, name, expected, stop)
@@ -105,8 +108,22 @@ fn plain(target: Arc<dyn Target>) -> OpenTarget {
     OpenTarget { target, held: HeldForTarget::default(), notices: Vec::new() }
 }
 
-fn refuse_own_source(name: &str, source: Option<&str>, target: &Metadata) -> Result<()> {
-    if source.is_some_and(|source| identity::is_being_read(source, target)) {
+/// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
+fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
+    let is_in_dev = path.starts_with("/dev") && !path.starts_with("/dev/shm");
+    if !is_in_dev {
+        return Ok(());
+    }
+    Err(Error::guard("target refused", name, "there is no such device").way_out("lsblk and lvs list what there is"))
+}
+
+fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
+    let is_same = |stream: &Metadata| (stream.dev(), stream.ino()) == (target.dev(), target.ino());
+    if target.is_file() && expected.stream.is_some_and(is_same) {
+        return Err(Error::guard("target refused", name, "it is the stream that is being received")
+            .way_out("name another target"));
+    }
+    if expected.source.is_some_and(|source| identity::is_being_read(source, target)) {
         return Err(Error::guard("target refused", name, "it is the source that is being sent")
             .way_out("name another target"));
     }
@@ -118,7 +135,10 @@ fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> 
     let thin = ThinVolume::at(path, &Dmsetup::default())?;
     // Where an external origin shows through what is not mapped, discarding does not give zeros.
     let unmaps = thin.as_ref().filter(|thin| thin.external_origin.is_none());
-    let discards = unmaps.map_or(Discards::Unknown, |thin| Discards::Unmap { chunk: thin.pool.chunk_bytes });
+    let discards = unmaps.map_or(Discards::Unknown, |thin| Discards::Unmap {
+        chunk: thin.pool.chunk_bytes,
+        zeroed: thin.pool.zeroes_new_chunks,
+    });
     let target = BlockTarget::open(path, name, discards, stop)?;
     let mut open = plain(Arc::new(target));
     if let Some(thin) = thin {
@@ -153,7 +173,7 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, expected: Expected<'_>, stop: &Sto
     let mut notices = clean_up(lvm, &reservations, stop)?;
     let activation = Activation::of(lvm, volume, &reservations)?;
     if let Ok(metadata) = fs::metadata(&volume.path) {
-        refuse_own_source(&name, expected.source, &metadata)?;
+        refuse_own_source(&name, expected, &metadata)?;
     }
     let mut open = open_device(&volume.path, &name, expected, stop)?;
     if volume.is_open() {

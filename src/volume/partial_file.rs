@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::guards;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 
 /// The attribute that marks a file as an unfinished transfer's.
 const MARK: &CStr = c"user.lvpipe.partial";
@@ -43,6 +43,10 @@ impl PartialFile {
     /// # Errors
     /// A guard's, when a file of that name has appeared; else the system's.
     pub(super) fn rename(&self, file: &File, name: &str) -> Result<()> {
+        if !is_at(file, &self.partial) {
+            let why = "somebody moved or removed it during the transfer: what was received is not there";
+            return Err(Error::new(Status::Io, "cannot rename target", self.partial.display(), why));
+        }
         mark::remove(file);
         rename_new(&self.partial, &self.path, name)?;
         self.renamed.store(true, Ordering::SeqCst);
@@ -139,9 +143,12 @@ fn rename_new(partial: &Path, path: &Path, name: &str) -> Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     match renameat2(AT_FDCWD, partial, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
-        Err(nix::errno::Errno::EEXIST) => {
-            Err(Error::guard("target refused", name, "a file of that name appeared during the transfer"))
-        }
+        Err(nix::errno::Errno::EEXIST) => Err(Error::new(
+            Status::Io,
+            "cannot rename target",
+            name,
+            "a file of that name appeared during the transfer",
+        )),
         // A file system without RENAME_NOREPLACE.
         Err(nix::errno::Errno::EINVAL) => {
             fs::rename(partial, path).map_err(|e| Error::io("cannot rename target", name, &e))

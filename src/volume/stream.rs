@@ -1,23 +1,19 @@
 //! Byte streams: stdin as a source of unknown length, a pipe as a target that takes everything in order.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use super::Target;
 use crate::error::{Error, Result};
+use crate::stdio;
 
 /// Stdin without a buffer of its own, to be read in parts.
 ///
 /// # Errors
-/// A usage error when it is a terminal; when it is closed.
+/// A usage error when it is a terminal, or closed.
 pub fn stdin_stream() -> Result<File> {
-    if io::stdin().is_terminal() {
-        return Err(Error::usage("no stream to read", "stdin", "it is a terminal")
-            .way_out("put a pipe or a file there: tar c . | lvpipe send - | ..."));
-    }
-    own(io::stdin().as_fd(), "cannot read source", "stdin")
+    stdio::input("no stream to read", "put a pipe or a file there: tar c . | lvpipe send - | ...")
 }
 
 /// Stdout or another pipe, written densely: holes become zeros.
@@ -28,17 +24,15 @@ pub struct StreamTarget {
 
 impl StreamTarget {
     /// # Errors
-    /// A usage error when stdout is a terminal; when it is closed.
+    /// A usage error when stdout is a terminal, or closed.
     pub fn stdout() -> Result<Self> {
-        if io::stdout().is_terminal() {
-            return Err(Error::usage("nowhere to write to", "stdout", "it is a terminal")
-                .way_out("put a pipe or a file there: lvpipe recv - | sha256sum"));
-        }
-        Ok(Self::new(own(io::stdout().as_fd(), "cannot write target", "stdout")?, "stdout"))
+        let to = stdio::output("nowhere to write to", "put a pipe or a file there: lvpipe recv - | sha256sum")?;
+        Ok(Self::new(to, "stdout"))
     }
 
     /// Any file that is only appended to: a character device, a FIFO.
     pub fn new(to: File, name: &str) -> Self {
+        stdio::enlarge(&to);
         StreamTarget { to: Mutex::new(to), name: name.into() }
     }
 
@@ -89,9 +83,4 @@ impl Target for StreamTarget {
             _ => Ok(()),
         }
     }
-}
-
-fn own(fd: BorrowedFd<'_>, what: &str, name: &str) -> Result<File> {
-    let owned = fd.try_clone_to_owned();
-    owned.map(File::from).map_err(|e| Error::io(what, name, &e))
 }

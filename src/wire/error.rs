@@ -11,11 +11,14 @@ pub enum WireError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The stream ends in the middle of something.
-    #[error("the stream ends here, {missing} bytes short of the next piece")]
+    #[error("the stream ends here, {missing} byte{} short of the next piece", if *missing == 1 { "" } else { "s" })]
     Truncated {
         /// How many bytes of the piece being read are missing.
         missing: u64,
     },
+    /// Nothing came at all.
+    #[error("it is empty")]
+    Empty,
     /// The first bytes are not a prelude's.
     #[error("not an lvpipe stream{}", .looks_like.map(|what| format!(": it looks like {what}")).unwrap_or_default())]
     Foreign {
@@ -66,7 +69,7 @@ impl WireError {
     pub fn at(self, on: impl std::fmt::Display, at: impl std::fmt::Display) -> Error {
         let what = match &self {
             WireError::Io(error) => return Error::io("cannot read stream", on, error),
-            WireError::Truncated { .. } => "stream is truncated",
+            WireError::Truncated { .. } | WireError::Empty => "stream is truncated",
             WireError::Foreign { .. } | WireError::Version { .. } | WireError::Features(_) => "cannot read stream",
             _ => "stream is corrupt",
         };
@@ -77,6 +80,7 @@ impl WireError {
             WireError::Foreign { looks_like: Some(what) } if what.contains("zstd") || what.contains("gzip") => {
                 error.way_out("decompress it first: an lvpipe stream is compressed inside")
             }
+            WireError::Empty => error.way_out("the sender has ended before it sent anything: see its message"),
             WireError::Foreign { .. } => error.way_out("a stream is what `lvpipe send` writes"),
             WireError::Version { theirs, ours } if theirs > ours => {
                 error.way_out(format!("update this lvpipe ({})", env!("CARGO_PKG_VERSION")))

@@ -7,7 +7,7 @@ use super::segments::{ENTRY, MAX_SEGMENTS};
 use super::{Codec, Digest, Prelude, Segments, WireError, field, put, read_exact};
 
 /// Bytes of a frame header.
-pub const HEADER: usize = 72;
+pub const HEADER: usize = 80;
 /// Bytes of the end frame's payload.
 pub const END: usize = 64;
 
@@ -39,6 +39,8 @@ pub struct FrameHeader {
     pub length: u64,
     /// Bytes of the decoded payload.
     pub raw: u32,
+    /// Of the length, what the source's used map calls data.
+    pub used: u64,
     /// CRC32C of the segment table.
     pub table_crc: u32,
     /// CRC32C of the payload on the wire.
@@ -49,7 +51,7 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// The header of a hole.
-    pub fn hole(offset: u64, length: u64) -> Self {
+    pub fn hole(offset: u64, length: u64, used: u64) -> Self {
         FrameHeader {
             kind: FrameKind::Hole,
             codec: Codec::None,
@@ -58,6 +60,7 @@ impl FrameHeader {
             offset,
             length,
             raw: 0,
+            used,
             table_crc: 0,
             payload_crc: 0,
             digest: Digest::default(),
@@ -65,7 +68,7 @@ impl FrameHeader {
     }
 
     /// The header of a part: `payload` is what goes on the wire, `digest` that of the table and the data.
-    pub fn part(offset: u64, segments: &Segments, codec: Codec, payload: &[u8], digest: Digest) -> Self {
+    pub fn part(offset: u64, segments: &Segments, used: u64, codec: Codec, payload: &[u8], digest: Digest) -> Self {
         FrameHeader {
             kind: FrameKind::Part,
             codec,
@@ -75,6 +78,7 @@ impl FrameHeader {
             offset,
             length: segments.length(),
             raw: segments.data() as u32,
+            used,
             table_crc: crc32c::crc32c(segments.as_bytes()),
             payload_crc: crc32c::crc32c(payload),
             digest,
@@ -87,7 +91,7 @@ impl FrameHeader {
             kind: FrameKind::End,
             payload: END as u32,
             payload_crc: crc32c::crc32c(payload),
-            ..FrameHeader::hole(volume_size, 0)
+            ..FrameHeader::hole(volume_size, 0, 0)
         }
     }
 
@@ -105,11 +109,12 @@ impl FrameHeader {
         put!(bytes, 8, self.offset);
         put!(bytes, 16, self.length);
         put!(bytes, 24, self.raw);
-        put!(bytes, 28, self.table_crc);
-        put!(bytes, 32, self.payload_crc);
-        bytes[36..68].copy_from_slice(&self.digest.0);
-        let crc = crc32c::crc32c(&bytes[..68]);
-        put!(bytes, 68, crc);
+        put!(bytes, 28, self.used);
+        put!(bytes, 36, self.table_crc);
+        put!(bytes, 40, self.payload_crc);
+        bytes[44..76].copy_from_slice(&self.digest.0);
+        let crc = crc32c::crc32c(&bytes[..76]);
+        put!(bytes, 76, crc);
         bytes
     }
 
@@ -125,10 +130,10 @@ impl FrameHeader {
 
     /// From bytes; see [`FrameHeader::read`].
     pub fn decode(bytes: &[u8; HEADER], prelude: &Prelude) -> Result<Self, WireError> {
-        check_crc("frame header", field!(bytes, 68, u32), crc32c::crc32c(&bytes[..68]))?;
+        check_crc("frame header", field!(bytes, 76, u32), crc32c::crc32c(&bytes[..76]))?;
         let bad = |what, value: u64| WireError::Field { what, value };
         let mut digest = Digest::default();
-        digest.0.copy_from_slice(&bytes[36..68]);
+        digest.0.copy_from_slice(&bytes[44..76]);
         let header = FrameHeader {
             kind: match bytes[0] {
                 1 => FrameKind::Part,
@@ -142,8 +147,9 @@ impl FrameHeader {
             offset: field!(bytes, 8, u64),
             length: field!(bytes, 16, u64),
             raw: field!(bytes, 24, u32),
-            table_crc: field!(bytes, 28, u32),
-            payload_crc: field!(bytes, 32, u32),
+            used: field!(bytes, 28, u64),
+            table_crc: field!(bytes, 36, u32),
+            payload_crc: field!(bytes, 40, u32),
             digest,
         };
         header.check(prelude)?;
@@ -161,13 +167,14 @@ impl FrameHeader {
         let (length, segments, raw, payload) = match self.kind {
             FrameKind::Part => {
                 within("offset of a part", self.offset % part_size, 0..=0)?;
-                (1..=part_size, 1..=MAX_SEGMENTS as u64, 1..=self.length, 1..=u64::from(self.raw))
+                (1..=part_size, 1..=most_segments(self.length), 1..=self.length, 1..=u64::from(self.raw))
             }
             FrameKind::Hole => (1..=u64::MAX, 0..=0, 0..=0, 0..=0),
             FrameKind::End => (0..=0, 0..=0, 0..=0, END as u64..=END as u64),
         };
         within("length of a frame", self.length, length)?;
         within("end of a frame", self.offset.saturating_add(self.length), 0..=size)?;
+        within("used bytes of a frame", self.used, 0..=self.length)?;
         within("number of segments", self.segments.into(), segments)?;
         within("raw length of a frame", self.raw.into(), raw)?;
         within("payload length of a frame", self.payload.into(), payload)
@@ -200,6 +207,12 @@ impl FrameHeader {
     pub fn check_payload(&self, payload: &[u8]) -> Result<(), WireError> {
         check_crc("payload", self.payload_crc, crc32c::crc32c(payload))
     }
+}
+
+/// How many segments a part of this length may have: data and holes alternate every 4 KiB at the finest, half of
+/// that is allowed for, and the ends are odd. So a table is never more than a few thousandths of its part.
+fn most_segments(length: u64) -> u64 {
+    (length / 2048 + 2).min(MAX_SEGMENTS as u64)
 }
 
 /// The totals at the end of a stream.

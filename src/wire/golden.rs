@@ -33,7 +33,7 @@ fn segments() -> Segments {
 
 fn part() -> FrameHeader {
     let digest = DigestKind::Sha256.of(&[segments().as_bytes(), b"data"]);
-    FrameHeader::part(0x10_0000, &segments(), Codec::None, b"data", digest)
+    FrameHeader::part(0x10_0000, &segments(), 0x1000, Codec::None, b"data", digest)
 }
 
 fn end() -> End {
@@ -50,26 +50,29 @@ const PRELUDE: &str = "
     00000000 00000000 00000000 00000000 00000000 00000000  0f43e272
     0100 0600 76672f766d31";
 
-/// A part: kind, codec, segments, payload length, offset, length, raw length, CRCs of table and payload; digest;
-/// CRC; the table: 4 bytes of data, a hole to the end of the part; the payload.
+/// A part: kind, codec, segments, payload length, offset, length, raw length; used, CRCs of table and payload;
+/// digest; CRC; the table: 4 bytes of data, a hole to the end of the part; the payload.
 const PART: &str = "
-    01 00 0200 04000000  00001000 00000000  00001000 00000000  04000000 756d13d0 d17dd8ae
+    01 00 0200 04000000  0000100000000000  0000100000000000  04000000
+    0010000000000000  756d13d0 d17dd8ae
     37d7f5f8 54fbe2f6 23e7f18b 509328c3 015b6244 6aa32ed6 8006cab4 8cc271ea
-    8949830a
+    b0ad6ecd
     04000000 fcff0f40
     64617461";
 
-/// A hole: kind, offset, length, CRC.
+/// A hole: kind, offset, length; CRC.
 const HOLE: &str = "
-    02 00 0000 00000000  00000000 00000000  00001000 00000000  00000000 00000000 00000000
+    02 00 0000 00000000  0000000000000000  0000100000000000  00000000
+    0000000000000000  00000000 00000000
     00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000
-    a0ebfacc";
+    ce3b2c61";
 
-/// The end: kind, payload length, volume size, CRC of the payload, CRC; parts, data, holes, reserved; root digest.
+/// The end: kind, payload length, volume size; CRC of the payload; CRC; parts, data, holes, reserved; root digest.
 const END: &str = "
-    03 00 0000 40000000  00002000 00000000  00000000 00000000  00000000 00000000 64efe89e
+    03 00 0000 40000000  0000200000000000  0000000000000000  00000000
+    0000000000000000  00000000 64efe89e
     00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000
-    0db16e76
+    f3a47e27
     01000000 00000000  04000000 00000000  fcff1f00 00000000  00000000 00000000
     abababab abababab abababab abababab abababab abababab abababab abababab";
 
@@ -78,7 +81,7 @@ fn written() -> [Vec<u8>; 4] {
     let part = [&part().encode()[..], segments().as_bytes(), b"data"].concat();
     let end_frame = FrameHeader::end(0x20_0000, &end().encode()).encode();
     let end_frame = [&end_frame[..], &end().encode()].concat();
-    [prelude().encode(), FrameHeader::hole(0, 0x10_0000).encode().to_vec(), part, end_frame]
+    [prelude().encode(), FrameHeader::hole(0, 0x10_0000, 0).encode().to_vec(), part, end_frame]
 }
 
 #[derive(Debug, PartialEq)]
@@ -118,7 +121,7 @@ fn the_golden_stream_reads_as_what_was_meant() {
     let stream = read(&hex(&[PRELUDE, HOLE, PART, END].concat())).expect("the golden stream is whole");
     let meant = Stream {
         prelude: prelude(),
-        hole: FrameHeader::hole(0, 0x10_0000),
+        hole: FrameHeader::hole(0, 0x10_0000, 0),
         part: part(),
         segments: segments(),
         payload: b"data".to_vec(),
@@ -152,8 +155,8 @@ fn every_flipped_bit_is_seen() {
 #[test]
 fn hostile_headers_are_refused() {
     type Spoil = fn(&mut FrameHeader);
-    let hole = FrameHeader::hole(0, 0x10_0000);
-    let rows: [(FrameHeader, Spoil); 9] = [
+    let hole = FrameHeader::hole(0, 0x10_0000, 0);
+    let rows: [(FrameHeader, Spoil); 11] = [
         (part(), |h| h.payload = h.raw + 1),
         (part(), |h| h.payload = u32::MAX),
         (part(), |h| h.raw = u32::MAX),
@@ -161,6 +164,8 @@ fn hostile_headers_are_refused() {
         (part(), |h| h.offset = 4096),
         (part(), |h| h.offset = 0x20_0000),
         (part(), |h| h.segments = 0),
+        (part(), |h| h.segments = 515),
+        (part(), |h| h.used = h.length + 1),
         (hole.clone(), |h| h.length = u64::MAX),
         (hole, |h| h.payload = 1),
     ];

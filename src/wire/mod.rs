@@ -27,28 +27,29 @@
 //!
 //! The lineage says where the stream comes from: fields of tag (2 bytes), length (2 bytes), value. See [`lineage`].
 //!
-//! # Frame: a header of 72 bytes, then the segment table, then the payload
+//! # Frame: a header of 80 bytes, then the segment table, then the payload
 //!
 //! | offset | size | field | meaning | since |
 //! |---|---|---|---|---|
 //! | 0 | 1 | kind | 1 part, 2 hole, 3 end | 1 |
 //! | 1 | 1 | codec | of the payload: 0 as it is, 1 a zstd frame | 1 |
-//! | 2 | 2 | segments | entries in the segment table; part: 1 to 32768, else 0 | 1 |
+//! | 2 | 2 | segments | entries in the segment table; part: 1 to its length ÷ 2048 + 2, at most 32768; else 0 | 1 |
 //! | 4 | 4 | payload length | part: 1 to the raw length; hole: 0; end: 64 | 1 |
 //! | 8 | 8 | offset | on the volume; part: a multiple of the part size; end: the volume size | 1 |
 //! | 16 | 8 | length | bytes of the volume that the frame covers; part: up to the part size; end: 0 | 1 |
 //! | 24 | 4 | raw length | part: bytes of the decoded payload, the sum of its data segments; else 0 | 1 |
-//! | 28 | 4 | table CRC32C | of the segment table; 0 where there is none | 1 |
-//! | 32 | 4 | payload CRC32C | of the payload as it is on the wire; 0 where there is none | 1 |
-//! | 36 | 32 | digest | part: of the segment table and the decoded payload; else 0 | 1 |
-//! | 68 | 4 | CRC32C | of bytes 0 to 67 | 1 |
+//! | 28 | 8 | used | of the length, what the source's used map calls data, for progress; end: 0 | 1 |
+//! | 36 | 4 | table CRC32C | of the segment table; 0 where there is none | 1 |
+//! | 40 | 4 | payload CRC32C | of the payload as it is on the wire; 0 where there is none | 1 |
+//! | 44 | 32 | digest | part: of the segment table and the decoded payload; else 0 | 1 |
+//! | 76 | 4 | CRC32C | of bytes 0 to 75 | 1 |
 //!
 //! **Segment table**: 4 bytes an entry, in order, tiling the part: bits 0 to 29 the length, bits 30 and 31 the kind
 //! (0 data, 1 hole). The data segments' bytes, one after the other, are the decoded payload.
 //!
 //! **End**, the payload of the end frame: parts (8), data bytes (8), hole bytes (8), reserved (8), root digest (32).
 //! The root digest is the chosen digest over `"lvpipe root 1\n"` and then, for each part in order of offset, its
-//! offset (8), its length (8) and its digest (32). Parts and holes tile the volume: what one lacks is missed.
+//! offset (8), its length (8) and its digest (32), and at the end the volume's size (8). Parts and holes tile the volume: what one lacks is missed.
 //!
 //! On a single link frames come in order of offset. A stream without its end frame is truncated.
 

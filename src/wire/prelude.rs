@@ -141,7 +141,9 @@ fn read_magic(from: &mut impl Read, bytes: &mut [u8; LENGTH]) -> Result<(), Wire
     };
     if let Some(missing) = truncated {
         beginning.truncate(MAGIC.len() - missing as usize);
-        // An empty stream, or the beginning of ours.
+        if beginning.is_empty() {
+            return Err(WireError::Empty);
+        }
         if MAGIC.starts_with(&beginning) {
             return Err(WireError::Truncated { missing });
         }

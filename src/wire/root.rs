@@ -40,8 +40,9 @@ impl RootDigest {
         }
     }
 
-    /// The digest of all parts; `None` when a turn is missing.
-    pub fn finish(self) -> Option<Digest> {
+    /// The digest of all parts of a volume of this size; `None` when a turn is missing.
+    pub fn finish(mut self, size: u64) -> Option<Digest> {
+        self.hasher.update(&size.to_le_bytes());
         self.waiting.is_empty().then(|| self.hasher.finish())
     }
 }
@@ -57,7 +58,7 @@ mod tests {
             let part = (turn % 5 != 0).then_some((turn * 7, 7, Digest([*turn as u8; 32])));
             root.add(*turn, part);
         }
-        root.finish()
+        root.finish(1 << 20)
     }
 
     proptest! {

@@ -177,6 +177,11 @@ temporary() {
 	lvs --noheadings -o lv_name --select "vg_name=$1 && lv_tags=lvpipe.temporary" | tr -d ' '
 }
 
+# volumes VG: all of them, which have a device, and their tags.
+volumes() {
+	lvs --noheadings -o lv_name,lv_active,lv_tags "$1"
+}
+
 # active VG/LV: whether it has a device: `active` or nothing.
 active() {
 	lvs --noheadings -o lv_active "$1" | tr -d ' '

@@ -122,6 +122,14 @@ pub fn space(path: &Path) -> u64 {
     fs::metadata(path).expect("a file").blocks() * 512
 }
 
+/// The copy takes no more space than the source.
+#[track_caller]
+pub fn assert_takes_no_more(copy: &Path, source: &Path) {
+    // ext4 keeps a block for a list of extents that once, while it was written, did not fit into the inode.
+    let (copy, most) = (space(copy), space(source) + BLOCK);
+    assert!(copy <= most, "takes {copy} bytes, and no more than {most} are due");
+}
+
 /// The names in a directory, sorted.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory");

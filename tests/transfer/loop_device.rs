@@ -165,7 +165,13 @@ fn a_byte_stream_that_is_longer_than_the_device_fails() {
     let bytes = Image::full(2 * MIB).bytes();
     let stream = run_with_input(&mut lvpipe(["send", "-s", "64k", "-"]), &bytes).expect_ok().stdout;
     let device = LoopDevice::over_old_data(&scratch.path().join("disk"), MIB);
-    receive(&stream, &device.path).expect_failure(4, &["target refused: /dev/loop", " bytes are missing"]);
+    receive(&stream, &device.path).expect_failure(
+        1,
+        &[
+            "lvpipe: cannot write target: /dev/loop",
+            ": the stream is longer than the device's 1048576 bytes\n  name a larger",
+        ],
+    );
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod loop_device;
 mod map_and_inspect;
 /// A new target file is under its name only when it is whole.
 mod new_file;
+/// Ends of a transfer that are the same file, or are not there at all.
+mod own_ends;
 /// The page cache stays as it was.
 mod page_cache;
 /// What is said while a run lasts, and when it is over.

@@ -117,7 +117,7 @@ fn inspect_finds_truncation_without_and_damage_with_verify() {
         fs::write(&stream, &whole[..kept]).expect("written");
         for args in [&["inspect"][..], &["inspect", "--verify"]] {
             let ran = run(lvpipe(args).arg(&stream));
-            ran.expect_failure(3, &["lvpipe: stream is truncated: ", " bytes short of the next piece"]);
+            ran.expect_failure(3, &["lvpipe: stream is truncated: ", " short of the next piece"]);
         }
         run_with_input(&mut lvpipe(["inspect", "-"]), &whole[..kept])
             .expect_failure(3, &["stream is truncated: stdin"]);

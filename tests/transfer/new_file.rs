@@ -162,7 +162,9 @@ fn a_file_that_appears_under_the_name_meanwhile_is_not_touched() {
     fs::write(&target, "somebody's").expect("written");
     writer.write_all(rest).expect("it reads");
     drop(writer);
-    running.end().expect_failure(4, &["target refused: ", "a file of that name appeared during the transfer"]);
+    running
+        .end()
+        .expect_failure(1, &["cannot rename target: ", "a file of that name appeared during the transfer"]);
     assert_eq!(names(scratch.path()), ["copy"]);
     assert_eq!(fs::read(&target).expect("it exists"), b"somebody's");
 }
@@ -174,4 +176,21 @@ fn a_directory_that_does_not_exist_is_an_error() {
     let target = scratch.path().join("no/such/copy");
     run_with_input(&mut recv(&[], &target), &stream)
         .expect_failure(1, &["lvpipe: cannot open target: ", "no/such/copy: No such file or directory"]);
+}
+
+#[test]
+fn a_partial_file_that_is_moved_away_meanwhile_is_no_success() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let partial = target.with_extension("partial");
+    let (running, mut writer, rest) = start_half(&stream, &target);
+    fs::rename(&partial, scratch.path().join("elsewhere")).expect("moved");
+    fs::write(&partial, "another's").expect("written");
+    writer.write_all(rest).expect("it reads");
+    drop(writer);
+    running
+        .end()
+        .expect_failure(1, &["cannot rename target: ", "somebody moved or removed it during the transfer"]);
+    assert_eq!(names(scratch.path()), ["copy.partial", "elsewhere"]);
+    assert_eq!(fs::read(&partial).expect("it exists"), b"another's");
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::Signal::SIGUSR1;
@@ -83,21 +84,24 @@ fn quiet_is_silent_whatever_else_is_asked_for() {
     run(&mut lvpipe(["send", "-q", "/no/such/volume"])).expect_failure(1, &["lvpipe: cannot open source: "]);
 }
 
-/// Takes ten seconds, all but a moment of which it sleeps.
+/// The sender waits for its reader, who waits for the line.
 #[test]
 fn verbose_prints_a_plain_line_every_ten_seconds() {
     let scratch = scratch_in_memory();
-    let source = image(scratch.path());
-    let ran = start(send(&["-v", "--compress", "none", "-s", "64k", "-r", "100k"], &source).stdout(Stdio::null()))
-        .end()
-        .expect_ok();
+    let source = scratch.path().join("image");
+    Image::full(8 << 20).write(&source);
+    let mut running = start(send(&["-v", "--compress", "none"], &source).stdout(Stdio::piped()));
+    let mut pipe = running.stdout();
+    let began = Instant::now();
+    wait_until("a line", || running.said().ends_with('\n'));
+    assert!(began.elapsed() > Duration::from_secs(9), "a line after {:?}", began.elapsed());
+    std::io::copy(&mut pipe, &mut std::io::sink()).expect("its output");
+    let ran = running.end().expect_ok();
     let lines: Vec<&str> = ran.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{ran}");
-    assert!(
-        lines[0].starts_with("lvpipe send: ") && lines[0].contains(" left") && lines[0].contains("%, "),
-        "{ran}"
-    );
-    assert!(lines[1].contains(" sent as "), "{ran}");
+    assert!(lines[0].starts_with("lvpipe send: ") && lines[0].contains(" of 8.00 MiB, "), "{ran}");
+    assert!(lines[0].contains("%, ") && lines[0].ends_with(" left"), "{ran}");
+    assert!(lines[1].starts_with("lvpipe send: 8.00 MiB sent as 8.00 MiB "), "{ran}");
 }
 
 #[test]
@@ -106,7 +110,9 @@ fn usr1_prints_the_state_of_both_sides() {
     let source = image(scratch.path());
     let stream = run(&mut send(&["-s", "64k"], &source)).expect_ok().stdout;
 
-    let mut sending = start(send(&["-r", "600k", "--compress", "none"], &source).stdout(Stdio::piped()));
+    let large = scratch.path().join("large");
+    Image::full(8 << 20).write(&large);
+    let mut sending = start(send(&["--compress", "none"], &large).stdout(Stdio::piped()));
     let mut pipe = sending.stdout();
     // The handler is there before the first byte.
     pipe.read_exact(&mut [0; 1]).expect("it has begun");
@@ -139,7 +145,7 @@ fn on_a_terminal(no_color: Option<&str>) -> String {
     let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).expect("a pty");
     let mut master = fs::File::from(pty.master);
-    let mut command = send(&["-r", "2M", "--compress", "none", "-s", "64k"], &source);
+    let mut command = send(&["-r", "1M", "--compress", "none", "-s", "64k"], &source);
     command.env("TERM", "xterm").env_remove("NO_COLOR").envs(no_color.map(|value| ("NO_COLOR", value)));
     let mut child = command.stdout(Stdio::null()).stderr(pty.slave).spawn().expect("lvpipe");
     // The command holds the terminal's other end: without it, the end of the child is the end of what there is.

@@ -142,8 +142,8 @@ fn a_signal_ends_a_map_that_nobody_reads() {
     let scratch = scratch_in_memory();
     let path = scratch.path().join("image");
     let page = 4096;
-    let data: Vec<_> = (0..10_000).map(|n| n * 2 * page..n * 2 * page + 1).collect();
-    Image::new(20_000 * page, &data).write(&path);
+    let data: Vec<_> = (0..6_000).map(|n| n * 2 * page..n * 2 * page + 1).collect();
+    Image::new(12_000 * page, &data).write(&path);
     for form in ["--extents", "--json"] {
         let mut running = start(lvpipe(["map", form]).arg(&path).stdout(Stdio::piped()));
         let mut pipe = running.stdout();

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: whole pipelines against what one would use without lvpipe, on a realistic volume. What is
 //! compared runs in turn, A B B A, in one go: a machine that gets busy slows both. Medians are told, and their ratios.
 
+mod buffer;
 mod figures;
 mod material;
 mod race;
@@ -18,7 +19,7 @@ use figures::{Row, Table};
 use material::Material;
 use race::{Contender, Outcome, race};
 
-/// Measure lvpipe against zstd, cat and thin_dump
+/// Measure lvpipe against zstd, cat, thin_dump and mbuffer
 #[derive(clap::Args)]
 pub struct Args {
     /// Runs of each contender
@@ -27,6 +28,9 @@ pub struct Args {
     /// A small volume, two runs: whether it works, not how fast it is
     #[arg(long)]
     quick: bool,
+    /// Only the rows against mbuffer
+    #[arg(long, conflicts_with = "write_readme")]
+    only_mbuffer: bool,
     /// Put the table into README.md
     #[arg(long, conflicts_with = "quick")]
     write_readme: bool,
@@ -41,6 +45,14 @@ const MEMORY_BEYOND: u64 = 64 << 20;
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure_packages(&[Task::Bench])?;
     let lvpipe = binary::release()?;
+    let through = if args.quick { 64 << 20 } else { 4 << 30 };
+    if args.only_mbuffer {
+        let scratch = tempfile::tempdir()?;
+        let mut table = Table::new(format!("{} runs each", args.runs), scratch.path());
+        buffer::rows(&lvpipe, args.runs, through, scratch.path())?.into_iter().for_each(|row| table.add(row));
+        println!("{}", table.markdown()?);
+        return Ok(());
+    }
     let material = if args.quick { Material::small()? } else { Material::full()? };
     let runs = if args.quick { 2 } else { args.runs };
     let bench = Bench { lvpipe: &lvpipe, material: &material, runs };
@@ -67,6 +79,9 @@ pub fn run(args: &Args) -> Result<()> {
     for (index, side) in ["send", "recv"].into_iter().enumerate() {
         let name = format!("peak memory of `{side}`, `-m 64M`");
         table.add(Row::memory(&name, small.peaks[index], (64 << 20) + MEMORY_BEYOND));
+    }
+    for row in buffer::rows(&lvpipe, runs, through, material.directory())? {
+        table.add(row);
     }
     let text = table.markdown()?;
     println!("{text}");

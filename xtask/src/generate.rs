@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Command;
 use clap_complete::Shell;
+use lvpipe::cli::mbuffer;
 
 use crate::binary::repository;
 
@@ -66,6 +67,8 @@ fn files(command: Command) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     for page in page::all(&command)? {
         files.insert(Path::new("man").join(page.file), page.roff);
     }
+    // In mbuffer's place the options are a table of their own, and so is the page.
+    files.insert("man/lvpipe-buffer.1".into(), mbuffer::man::page().into_bytes());
     Ok(files)
 }
 

@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, fcntl};
 
 /// `a | b > file`, as a shell would run it.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,7 @@ pub struct Pipeline {
     commands: Vec<Vec<OsString>>,
     input: Option<PathBuf>,
     output: Option<PathBuf>,
+    widest: bool,
 }
 
 /// What one run took.
@@ -26,6 +28,8 @@ pub struct Measured {
     pub time: Duration,
     /// Peak resident memory of each command, in bytes, in their order: getrusage(2)'s ru_maxrss.
     pub peaks: Vec<u64>,
+    /// Processor time of each command, user and system.
+    pub processor: Vec<Duration>,
 }
 
 impl Pipeline {
@@ -52,6 +56,12 @@ impl Pipeline {
         self
     }
 
+    /// The pipes between the commands are as large as the system allows.
+    pub fn widest_pipes(mut self) -> Self {
+        self.widest = true;
+        self
+    }
+
     /// Runs it, all commands at once. An error if one cannot be started or fails.
     pub fn run(&self) -> Result<Measured> {
         let started = Instant::now();
@@ -68,6 +78,10 @@ impl Pipeline {
             });
             if index + 1 < self.commands.len() {
                 let (reader, writer) = io::pipe()?;
+                if self.widest {
+                    let largest = std::fs::read_to_string("/proc/sys/fs/pipe-max-size")?.trim().parse()?;
+                    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(largest))?;
+                }
                 upstream = Some(reader);
                 command.stdout(OwnedFd::from(writer));
             } else {
@@ -82,24 +96,25 @@ impl Pipeline {
             // `command` goes out of scope here and with it our copies of the pipe's ends: else no reader ever sees
             // the end of its input.
         }
-        let mut peaks = Vec::new();
+        let (mut peaks, mut processor) = (Vec::new(), Vec::new());
         let mut failed = Vec::new();
         for (name, child) in children {
-            let (status, peak) = wait(child)?;
+            let (status, peak, used) = wait(child)?;
             if !status.success() {
                 failed.push(format!("{name} ({status})"));
             }
             peaks.push(peak);
+            processor.push(used);
         }
         if !failed.is_empty() {
             bail!("failed: {}", failed.join(", "));
         }
-        Ok(Measured { time: started.elapsed(), peaks })
+        Ok(Measured { time: started.elapsed(), peaks, processor })
     }
 }
 
-/// Waits for a child, and says how it ended and its peak memory in bytes.
-fn wait(child: Child) -> Result<(ExitStatus, u64)> {
+/// Waits for a child, and says how it ended, its peak memory in bytes, and its processor time.
+fn wait(child: Child) -> Result<(ExitStatus, u64, Duration)> {
     let pid = libc::pid_t::try_from(child.id()).context("a process id")?;
     let mut status = 0;
     // SAFETY: rusage is plain integers, for which all bits zero is a value.
@@ -116,8 +131,13 @@ fn wait(child: Child) -> Result<(ExitStatus, u64)> {
             return Err(error).context("wait4");
         }
     }
+    let time = |time: libc::timeval| {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
     // Kilobytes on Linux.
-    Ok((ExitStatus::from_raw(status), u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024))
+    let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+    Ok((ExitStatus::from_raw(status), peak, time(usage.ru_utime) + time(usage.ru_stime)))
 }
 
 #[cfg(test)]

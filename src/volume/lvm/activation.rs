@@ -12,7 +12,7 @@ use crate::reserve::{Held, Record, Reservations};
 #[derive(Debug)]
 pub struct Activation {
     lvm: Lvm,
-    name: String,
+    volume: LogicalVolume,
     /// None once it is deactivated.
     record: Option<Record>,
 }
@@ -28,20 +28,24 @@ impl Activation {
             return Ok(None);
         }
         let record = reservations.record(Held::ActivatedLv { vg: volume.vg.clone(), lv: volume.name.clone() })?;
-        let activation = Activation { lvm: lvm.clone(), name: volume.full_name(), record: Some(record) };
-        lvm.run("lvchange", &["-qq", "--activate=y", "--ignoreactivationskip", &activation.name])?;
+        let activation = Activation { lvm: lvm.clone(), volume: volume.clone(), record: Some(record) };
+        lvm.run("lvchange", &["-qq", "--activate=y", "--ignoreactivationskip", &volume.full_name()])?;
         Ok(Some(activation))
     }
 
-    /// Deactivates it, and says if that failed; a later run tries again then.
+    /// Deactivates it, unless somebody else has it open by now, and says if that failed. In both cases a later run
+    /// tries again.
     pub fn end(mut self) -> Result<()> {
         self.let_go()
     }
 
     fn let_go(&mut self) -> Result<()> {
         let Some(record) = self.record.take() else { return Ok(()) };
-        patiently(|| deactivate(&self.lvm, &self.name))?;
-        record.clear()
+        let Err(why) = patiently(|| deactivate(&self.lvm, &self.volume.full_name())) else {
+            return record.clear();
+        };
+        let now = self.lvm.find(&self.volume.vg, &self.volume.name)?;
+        if now.is_some_and(|volume| volume.is_open()) { Ok(()) } else { Err(why) }
     }
 }
 

@@ -40,7 +40,7 @@ pub fn cleanup_stale(lvm: &Lvm, reservations: &Reservations, look_for_marks: boo
 /// Undoes one thing on record, unless it is not there any more, or not in the state that the dead process left.
 /// What cannot be undone now stays on record.
 fn undo(lvm: &Lvm, stale: StaleRecord) -> Result<Option<String>> {
-    let owner = format!("lvpipe {}, which was killed", stale.pid());
+    let owner = format!("lvpipe {}, which has ended", stale.pid());
     let notice = match stale.held() {
         Held::TemporaryLv { vg, lv } => match lvm.find(vg, lv)?.filter(|volume| volume.has_tag(TEMPORARY)) {
             None => None,

@@ -209,8 +209,8 @@ fn what_a_killed_run_left_is_undone_but_nothing_else() {
     assert_eq!(
         notices,
         [
-            format!("removed vg/dead, left by lvpipe {pid}, which was killed"),
-            format!("deactivated vg/activated, made active by lvpipe {pid}, which was killed"),
+            format!("removed vg/dead, left by lvpipe {pid}, which has ended"),
+            format!("deactivated vg/activated, made active by lvpipe {pid}, which has ended"),
             "removed vg/earlier, left by an lvpipe that did not end before this host went down".to_string(),
         ]
     );

@@ -6,6 +6,7 @@ scatter a/vm 5 100
 snapshot a/vm still
 lvchange -qq --activate y --ignoreactivationskip a/still
 metadata_reads_take a 400
+before=$(volumes a)
 
 # reading_the_map COMMAND...: starts it, with default signals; goes on while it holds the metadata snapshot.
 reading_the_map() {
@@ -21,7 +22,7 @@ ends() {
 	cat err
 	equal 'exit status' "$status" "$2"
 	equal 'metadata snapshot' "$(held a)" -
-	equal 'temporary volumes' "$(temporary a)" ''
+	equal 'volumes' "$(volumes a)" "$before"
 }
 
 step 'success'
@@ -76,12 +77,12 @@ equal 'metadata snapshot' "$(held a)" "$theirs"
 dmsetup message a-pool-tpool 0 release_metadata_snap
 
 step 'two at once take turns'
-for number in 1 2; do
-	lvpipe send -q a/still >$number.lvp 2>$number.err &
-	runs[number]=$!
+for name in vm still; do
+	lvpipe send -q a/$name >$name.lvp 2>$name.err &
+	eval "run_$name=\$!"
 done
-for number in 1 2; do
-	wait ${runs[number]} || fail "send $number: $(cat $number.err)"
-	lvpipe inspect --verify $number.lvp
-done
+wait $run_vm || fail "send a/vm: $(cat vm.err)"
+wait $run_still || fail "send a/still: $(cat still.err)"
+lvpipe inspect --verify vm.lvp
+lvpipe inspect --verify still.lvp
 equal 'metadata snapshot' "$(held a)" -

@@ -4,12 +4,14 @@ pool a /dev/vda 256m 64k
 thin a/vm 64m
 scatter a/vm 6 200
 snapshot a/vm kept
+before=$(volumes a)
 exec 9<>/dev/a/vm # in use
 
-# sending LV: starts to send it, slowly; goes on when the stream has begun.
+# sending LV: starts to send it, at $rate; goes on when the stream has begun.
+rate=300k
 sending() {
 	rm -f stream
-	env --default-signal lvpipe send -r 300k --compress none "$1" >stream 2>err &
+	env --default-signal lvpipe send -r "$rate" --compress none "$1" >stream 2>err &
 	run=$!
 	within 20 test -s stream
 }
@@ -21,8 +23,7 @@ ends() {
 	cat err
 	equal 'exit status' "$status" "$1"
 	equal 'metadata snapshot' "$(held a)" -
-	equal 'temporary volumes' "$(temporary a)" ''
-	equal 'activated snapshot' "$(active a/kept)" ''
+	equal 'volumes' "$(volumes a)" "$before"
 }
 
 step 'signals'
@@ -47,12 +48,12 @@ status=$(
 cat err
 equal 'exit status' "$status" 1
 says err 'Broken pipe'
-equal 'temporary volumes' "$(temporary a)" ''
+equal 'volumes' "$(volumes a)" "$before"
 
 step 'no space where it is written to'
 exits 1 eval 'lvpipe send -q a/vm >/dev/full'
 says err 'No space left'
-equal 'temporary volumes' "$(temporary a)" ''
+equal 'volumes' "$(volumes a)" "$before"
 
 step 'SIGKILL: the next run removes and deactivates what is left, and says so'
 sending a/vm
@@ -67,5 +68,37 @@ says err "removed a/$left"
 lvpipe map a/vm >/dev/null 2>err
 cat err
 says err 'deactivated a/kept'
-equal 'temporary volumes' "$(temporary a)" ''
+equal 'volumes' "$(volumes a)" "$before"
+
+step 'what a power cut left is removed, another host'"'"'s is not'
+marked() {
+	lvcreate -qq --type thin --virtualsize 4m --thinpool a/pool --name "$1" \
+		--addtag lvpipe.temporary --addtag "lvpipe.host.$2" --addtag lvpipe.boot.earlier
+}
+marked ours "$(hostname)"
+marked theirs another
+lvpipe map a/vm >/dev/null 2>err
+cat err
+says err 'removed a/ours'
+equal 'temporary volumes' "$(temporary a)" theirs
+lvremove -qq --yes a/theirs
+
+step 'two at once from a snapshot that is not active'
+rate=1m
+sending a/kept
+lvpipe send -q a/kept >second.lvp
+lvpipe inspect --verify second.lvp
+wait $run
+lvpipe inspect --verify stream
+equal 'activated snapshot' "$(active a/kept)" ''
+
+step 'somebody else opens what was activated: it stays until nobody has it open'
+sending a/kept
+sleep 1000 7</dev/a/kept &
+other=$!
+wait $run || fail "the transfer has failed: $(cat err)"
+equal 'activated snapshot' "$(active a/kept)" active
+kill $other
+wait $other || true
+lvpipe map a/vm >/dev/null
 equal 'activated snapshot' "$(active a/kept)" ''

@@ -34,6 +34,25 @@ impl Row {
         }
     }
 
+    /// Processor time of one command of the pipelines, the first contender's against the second's.
+    pub fn cpu(what: &str, against: &str, outcomes: &[Outcome], command: usize, goal: f64) -> Row {
+        let [ours, theirs] = [0, 1].map(|index: usize| outcomes[index].processor(command));
+        let ratio = ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9);
+        Row {
+            what: what.into(),
+            figure: seconds(ours),
+            against: format!("{against}: {}", seconds(theirs)),
+            ratio: format!("{ratio:.2}"),
+            goal: format!("≤ {goal}"),
+            is_met: ratio <= goal,
+        }
+    }
+
+    /// The first contender against what cannot be beaten: told, not judged.
+    pub fn limit(what: &str, against: &str, outcomes: &[Outcome]) -> Row {
+        Row { goal: String::new(), is_met: true, ..Row::race(what, against, outcomes, f64::INFINITY) }
+    }
+
     /// One contender against a limit.
     pub fn alone(what: &str, outcome: &Outcome, limit: Duration) -> Row {
         Row {

@@ -45,13 +45,12 @@ pub struct Outcome {
 impl Outcome {
     /// The median of the times: with an even number of runs, the mean of the two in the middle.
     pub fn median(&self) -> Duration {
-        let mut times: Vec<Duration> = self.runs.iter().map(|run| run.time).collect();
-        times.sort_unstable();
-        match times.len() {
-            0 => Duration::ZERO,
-            len if len % 2 == 1 => times[len / 2],
-            len => (times[len / 2 - 1] + times[len / 2]) / 2,
-        }
+        median(self.runs.iter().map(|run| run.time).collect())
+    }
+
+    /// The median of the processor time of one of the pipeline's commands.
+    pub fn processor(&self, command: usize) -> Duration {
+        median(self.runs.iter().filter_map(|run| run.processor.get(command)).copied().collect())
     }
 
     /// The shortest and the longest time.
@@ -63,6 +62,15 @@ impl Outcome {
     /// Peak memory of one of the pipeline's commands over all runs, in bytes.
     pub fn peak(&self, command: usize) -> u64 {
         self.runs.iter().filter_map(|run| run.peaks.get(command)).copied().max().unwrap_or(0)
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    match times.len() {
+        0 => Duration::ZERO,
+        len if len % 2 == 1 => times[len / 2],
+        len => (times[len / 2 - 1] + times[len / 2]) / 2,
     }
 }
 
@@ -104,7 +112,8 @@ mod tests {
     use std::cell::RefCell;
 
     fn outcome(times: &[u64]) -> Outcome {
-        let run = |ms: &u64| Measured { time: Duration::from_millis(*ms), peaks: vec![1, *ms] };
+        let run =
+            |ms: &u64| Measured { time: Duration::from_millis(*ms), peaks: vec![1, *ms], processor: Vec::new() };
         Outcome { runs: times.iter().map(run).collect() }
     }
 

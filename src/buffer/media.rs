@@ -1,0 +1,213 @@
+//! Changing the medium: one volume is full, or read to its end, and the next one is asked for.
+//!
+//! Runs on the reader's or an output's own thread, which waits here for a command or a person; everybody else goes
+//! on until the buffer is full or empty. A command that fails, or a terminal that goes away, ends the input or
+//! output with an error: nothing waits for somebody who is not there.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::descriptor;
+use super::log::Log;
+
+/// What `-A` and `-a` say about the machine that changes volumes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Autoload {
+    /// `-A`: run by `sh -c`.
+    pub command: Option<OsString>,
+    /// `-a`: seconds to wait after the command; alone it means an `mt` that takes the medium out.
+    pub seconds: u64,
+}
+
+impl Autoload {
+    /// Whether there is such a machine.
+    pub fn is_there(&self) -> bool {
+        self.command.is_some() || self.seconds > 0
+    }
+}
+
+/// Which side asks for a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The reader.
+    Input,
+    /// The main output.
+    Output,
+}
+
+/// Figures of the run, for the command's environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The number of the volume that is asked for; the first of the run was 1.
+    pub volume: u64,
+    /// Bytes read so far.
+    pub read: u64,
+    /// Bytes written so far.
+    pub written: u64,
+}
+
+/// Who changes volumes.
+#[derive(Debug, Clone, Default)]
+pub struct Changer {
+    /// By command.
+    pub autoload: Autoload,
+    /// Whether fd 0 carries the data: then no command may read it.
+    pub stdin_is_data: bool,
+    /// Whether fd 1 carries the data: then no command may write to it.
+    pub stdout_is_data: bool,
+}
+
+/// What became of the wish for another volume.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there.
+    Done,
+    /// There is nobody to ask.
+    Nobody,
+    /// The user has no more.
+    NoMore,
+    /// It was asked for in vain; the message says why.
+    Failed(String),
+}
+
+impl Changer {
+    /// Whether somebody could be asked: a command, or a person at fd 2.
+    pub fn can_ask(&self) -> bool {
+        self.autoload.is_there() || descriptor::is_terminal(io::stderr().as_fd())
+    }
+
+    /// Asks for the next volume of `device`, which is closed.
+    pub fn change(&self, side: Side, device: &Path, progress: Progress, log: &Log) -> Change {
+        let start = Instant::now();
+        let change = if self.autoload.is_there() {
+            self.run_command(side, device, progress, log)
+        } else if descriptor::is_terminal(io::stderr().as_fd()) {
+            ask(side, log)
+        } else {
+            Change::Nobody
+        };
+        if change == Change::Done {
+            let seconds = start.elapsed().as_secs_f64();
+            log.info(&format!("tape-change took {seconds:.6}sec. - continuing with next volume"));
+        }
+        change
+    }
+
+    fn run_command(&self, side: Side, device: &Path, progress: Progress, log: &Log) -> Change {
+        let mut command = match &self.autoload.command {
+            Some(text) => shell(text),
+            None => {
+                let mut command = Command::new("mt");
+                command.arg("-f").arg(device).arg("offline");
+                command
+            }
+        };
+        let shown = match &self.autoload.command {
+            Some(text) => text.to_string_lossy().into_owned(),
+            None => format!("mt -f {} offline", device.display()),
+        };
+        let direction = if side == Side::Input { "input" } else { "output" };
+        log.info(&format!("requesting new {direction} volume with command '{shown}'"));
+        command.env("MBUFFER_VOL", progress.volume.to_string());
+        command.env("MBUFFER_NUMIN", progress.read.to_string());
+        command.env("MBUFFER_NUMOUT", progress.written.to_string());
+        if self.stdin_is_data {
+            command.stdin(Stdio::null());
+        }
+        if self.stdout_is_data {
+            command.stdout(io::stderr());
+        }
+        let code = match command.status() {
+            Ok(status) if status.success() => {
+                std::thread::sleep(Duration::from_secs(self.autoload.seconds));
+                return Change::Done;
+            }
+            Ok(status) => status.code(),
+            Err(error) => {
+                return Change::Failed(format!(
+                    "error running \"{shown}\" to change volume in autoloader - {}",
+                    super::reason(&error)
+                ));
+            }
+        };
+        let how = code.map_or_else(|| "killed by a signal".into(), |code| format!("exitcode {code}"));
+        Change::Failed(format!("error running \"{shown}\" to change volume in autoloader - {how}"))
+    }
+}
+
+fn shell(text: &OsString) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(text);
+    command
+}
+
+/// Asks the person at the terminal. A terminal that hangs up is a "no".
+fn ask(side: Side, log: &Log) -> Change {
+    match side {
+        Side::Output => {
+            log.terminal(b"\nvolume full - insert new media and press return when ready...\n");
+            match answer() {
+                Some(_) => {
+                    log.terminal(b"\nOK - continuing...\n");
+                    Change::Done
+                }
+                None => Change::Failed("the terminal went away before a new volume was there".into()),
+            }
+        }
+        Side::Input => loop {
+            log.terminal(b"\nContinue with next volume? Press 'y' to continue or 'n' to finish...");
+            match answer() {
+                Some(line) if line.eq_ignore_ascii_case(b"y") => return Change::Done,
+                Some(line) if line.eq_ignore_ascii_case(b"n") => return Change::NoMore,
+                Some(_) => {}
+                None => return Change::NoMore,
+            }
+        },
+    }
+}
+
+/// One line from fd 2, without its end; `None` when the terminal is gone.
+fn answer() -> Option<Vec<u8>> {
+    let stderr = io::stderr();
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        match descriptor::read(stderr.as_fd(), &mut byte) {
+            Ok(1) if byte[0] == b'\n' => return Some(line.trim_ascii().to_vec()),
+            // Nobody types so much; a paste of it is no answer.
+            Ok(1) if line.len() < 256 => line.push(byte[0]),
+            Ok(1) => {}
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRESS: Progress = Progress { volume: 2, read: 300, written: 200 };
+
+    fn changer(command: &str) -> Changer {
+        let autoload = Autoload { command: Some(command.into()), seconds: 0 };
+        Changer { autoload, stdin_is_data: true, stdout_is_data: true }
+    }
+
+    #[test]
+    fn the_command_learns_the_figures_from_its_environment() {
+        let command = "test $MBUFFER_VOL = 2 && test $MBUFFER_NUMIN = 300 && test $MBUFFER_NUMOUT = 200";
+        let log = Log::new("mbuffer");
+        assert_eq!(changer(command).change(Side::Output, Path::new("x"), PROGRESS, &log), Change::Done);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named_with_its_status() {
+        let change = changer("exit 3").change(Side::Output, Path::new("x"), PROGRESS, &Log::new("mbuffer"));
+        let expected = "error running \"exit 3\" to change volume in autoloader - exitcode 3";
+        assert_eq!(change, Change::Failed(expected.into()));
+    }
+}

@@ -1,0 +1,157 @@
+//! The buffer's memory: anonymous pages, or a mapped file for buffers larger than the machine's memory.
+//!
+//! Nothing is touched here: pages come into being as the buffer fills. The mapping goes away with the [`Memory`].
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+
+use super::{Fatal, reason};
+
+/// Where the buffer lies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In memory.
+    #[default]
+    Anonymous,
+    /// `-t`: in a new file in `$TMPDIR` or `/var/tmp`.
+    TempFile,
+    /// `-T`: in this file, which is made for it; a path below `/dev` is used as it is.
+    File(PathBuf),
+}
+
+/// Bytes that the reader and the outputs share; who may touch which is the ring's business.
+pub struct Memory {
+    map: MmapRaw,
+}
+
+impl Memory {
+    /// Maps `bytes` bytes.
+    pub fn new(place: &Place, bytes: u64) -> Result<Self, Fatal> {
+        let refused = |error: &io::Error| {
+            Fatal::new(format!("Could not allocate enough memory ({bytes} requested): {}", reason(error)))
+        };
+        let len = usize::try_from(bytes).ok().filter(|len| isize::try_from(*len).is_ok());
+        let len = len.ok_or_else(|| refused(&io::Error::from_raw_os_error(libc::ENOMEM)))?;
+        let map = match place {
+            Place::Anonymous => {
+                let map = MmapMut::map_anon(len).map_err(|error| refused(&error))?;
+                // Fewer page faults and TLB misses where the system has huge pages to give; no harm where it has not.
+                let _ = map.advise(memmap2::Advice::HugePage);
+                MmapRaw::from(map)
+            }
+            Place::TempFile => map_file(&temp_file()?, bytes, len)?,
+            Place::File(path) => map_file(&buffer_file(path)?, bytes, len)?,
+        };
+        Ok(Memory { map })
+    }
+
+    /// Keeps the pages from being swapped out (`-L`); this touches all of them.
+    pub fn lock(&self) -> io::Result<()> {
+        self.map.lock()
+    }
+
+    /// Where the bytes begin; aligned to a page.
+    pub fn start(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.map.len() == 0
+    }
+}
+
+/// A file without a name: gone when the process is, however it ends.
+fn temp_file() -> Result<File, Fatal> {
+    let directory = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+    let template = directory.join("mbuffer-XXXXXX");
+    let failed = |error: &io::Error| {
+        Fatal::new(format!("could not create temporary file ({}): {}", template.display(), reason(error)))
+    };
+    let mut name = CString::new(template.as_os_str().as_bytes())
+        .map_err(|_| failed(&io::Error::from_raw_os_error(libc::EINVAL)))?
+        .into_bytes_with_nul();
+    // SAFETY: `name` is a writable, NUL-terminated string that ends in XXXXXX, as mkostemp(3) wants it.
+    let fd = unsafe { libc::mkostemp(name.as_mut_ptr().cast(), libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(failed(&io::Error::last_os_error()));
+    }
+    // SAFETY: mkostemp has just opened `fd`, nobody else owns it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    name.pop();
+    std::fs::remove_file(Path::new(std::ffi::OsStr::from_bytes(&name))).map_err(|error| failed(&error))?;
+    Ok(file)
+}
+
+fn buffer_file(path: &Path) -> Result<File, Fatal> {
+    let device = path.starts_with("/dev");
+    let failed = |error: io::Error| {
+        Fatal::new(format!("could not create temporary file ({}): {}", path.display(), reason(&error)))
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if device {
+        options.create(true).truncate(false);
+    } else {
+        options.create_new(true);
+    }
+    let file = options.open(path).map_err(failed)?;
+    if !device {
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    Ok(file)
+}
+
+/// Maps a file after its space is reserved: a disk that fills up later would be a SIGBUS.
+fn map_file(file: &File, bytes: u64, len: usize) -> Result<MmapRaw, Fatal> {
+    let failed = |error: &io::Error| Fatal::new(format!("could not resize temporary file: {}", reason(error)));
+    let kind = file.metadata().map_err(|error| failed(&error))?.file_type();
+    if kind.is_file() {
+        file.set_len(bytes).map_err(|error| failed(&error))?;
+        // SAFETY: a plain system call on a file that is open for writing.
+        let refused = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes as libc::off_t) } != 0;
+        let error = io::Error::last_os_error();
+        // Some file systems cannot reserve; there the file stays sparse, as mbuffer's does.
+        if refused && error.raw_os_error() != Some(libc::EOPNOTSUPP) {
+            return Err(failed(&error));
+        }
+    }
+    let map = MmapOptions::new().len(len).map_raw(file);
+    map.map_err(|error| Fatal::new(format!("could not map buffer-file to memory: {}", reason(&error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_file_leaves_no_name_and_an_existing_one_is_not_touched() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("buffer");
+        let memory = Memory::new(&Place::File(path.clone()), 1 << 20).expect("a mapping");
+        assert_eq!(memory.len(), 1 << 20);
+        assert!(!path.exists());
+        std::fs::write(&path, "mine").expect("a file");
+        let refused = Memory::new(&Place::File(path.clone()), 1 << 20).err().expect("an existing file is refused");
+        assert!(refused.to_string().starts_with("could not create temporary file ("), "{refused}");
+        assert_eq!(std::fs::read(&path).expect("a file"), b"mine");
+    }
+
+    #[test]
+    fn what_the_machine_does_not_have_is_refused_with_its_size() {
+        let refused = Memory::new(&Place::Anonymous, 1 << 60).err().expect("no machine has so much");
+        let expected = "Could not allocate enough memory (1152921504606846976 requested): Cannot allocate memory";
+        assert_eq!(refused.to_string(), expected);
+    }
+}

@@ -1,0 +1,236 @@
+//! A writer: one thread an output moves bytes from the ring to it, volume after volume.
+//!
+//! In: the ring's bytes, in order. Out: the output, and the count of bytes written. An error ends this output; its
+//! place in the ring is given up, so that the others go on. The thread may be abandoned while it waits in `write`:
+//! it owns nothing that outlives the process.
+//!
+//! Where the output may be a tape, each `write` is one block: that is a record there. To a pipe or connection a write
+//! is as large as what the ring has in one piece.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::counters::Counters;
+use super::descriptor::{self, Kind};
+use super::log::Log;
+use super::media::{Change, Changer, Progress, Side};
+use super::output::Output;
+use super::pace::Pace;
+use super::rate::Rate;
+use super::ring::{Drain, Piece, Ring};
+use super::stash;
+use super::stride::Stride;
+use super::why;
+
+/// How an output is written.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// `-R`.
+    pub rate: Option<Rate>,
+    /// `-u`: wait after each block.
+    pub pause: Duration,
+    /// Bytes in a block.
+    pub block: usize,
+    /// `-d`: bytes in a write to a device, instead of a block.
+    pub record: Option<usize>,
+    /// `-D`: bytes on a volume, whole blocks.
+    pub volume: Option<u64>,
+    /// `-W`: somebody looks whether bytes move.
+    pub watched: bool,
+    /// `--tapeaware`: the first ENOSPC only says that the end is near.
+    pub tape_aware: bool,
+    /// Who changes volumes.
+    pub changer: Changer,
+}
+
+/// One output and what its thread needs.
+pub struct Writer {
+    /// Where the bytes go.
+    pub output: Output,
+    /// Its place on the command line.
+    pub index: usize,
+    /// Whether it is the last of the command line: only that one has volumes.
+    pub main: bool,
+    /// How it is written.
+    pub manner: Manner,
+    /// Bytes moved so far.
+    pub counters: Arc<Counters>,
+    /// Where errors go.
+    pub log: Arc<Log>,
+}
+
+/// Why an output ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(pub String);
+
+/// Where a writer stands on its volumes.
+struct Volume {
+    number: u64,
+    written: u64,
+    start: Instant,
+    warned_of_end: bool,
+}
+
+impl Writer {
+    /// Writes all that the drain has. The reason if it could not; the message is said already.
+    pub fn run(mut self, ring: &Ring, mut drain: Drain) -> Result<(), Failure> {
+        self.log.info(&format!("outputThread: starting output on {}...", self.output.name()));
+        let result = self.write_all(ring, &mut drain).and_then(|()| self.sync());
+        // Said before the drain goes: whoever sees the place empty finds the count right.
+        self.counters.written[self.index].failed.store(result.is_err(), Ordering::SeqCst);
+        self.log.info("outputThread: finished - exiting...");
+        result
+    }
+
+    fn write_all(&mut self, ring: &Ring, drain: &mut Drain) -> Result<(), Failure> {
+        let mut pace = Pace::default();
+        let mut volume = Volume { number: 1, written: 0, start: Instant::now(), warned_of_end: false };
+        let mut taken = 0;
+        let mut in_block = 0;
+        let mut stride = Stride::new(self.manner.watched);
+        while let Some(piece) = drain.next(taken) {
+            if self.volume_is_full(&volume) {
+                self.next_volume(&mut volume)?;
+            }
+            let rate = self.manner.rate.as_ref().map(|rate| rate.now(ring));
+            let most = self.most_at_once(piece.len(), in_block, rate, &stride);
+            pace.wait();
+            let start = Instant::now();
+            taken = match piece {
+                Piece::Bytes(data) => self.write_some(&data[..most], &mut volume)?,
+                Piece::Pipe { outlet, .. } => self.move_some(outlet, most)?,
+            };
+            stride.took(start.elapsed());
+            self.counters.written[self.index].bytes.fetch_add(taken as u64, Ordering::Relaxed);
+            volume.written += taken as u64;
+            if let Some(rate) = rate {
+                pace.charge(taken, rate);
+            }
+            in_block = (in_block + taken) % self.manner.block;
+            if in_block == 0 && !self.manner.pause.is_zero() {
+                std::thread::sleep(self.manner.pause);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of `len` bytes to give to one `write`, `in_block` bytes after the beginning of a block.
+    fn most_at_once(&self, len: usize, in_block: usize, rate: Option<u64>, stride: &Stride) -> usize {
+        let rest_of_block = len.min(self.manner.block - in_block);
+        if let Some(record) = self.manner.record {
+            return rest_of_block.min(record);
+        }
+        if self.writes_records() {
+            return rest_of_block;
+        }
+        let len = if self.manner.pause.is_zero() { len } else { rest_of_block };
+        rate.map_or(stride.of(len), |rate| Pace::step(rate, stride.of(len)))
+    }
+
+    /// Whether each `write` makes a record, or may meet the end of a medium.
+    fn writes_records(&self) -> bool {
+        self.output.kind() == Kind::Device || self.output.path().is_some()
+    }
+
+    fn volume_is_full(&self, volume: &Volume) -> bool {
+        self.main && self.manner.volume.is_some_and(|size| volume.written >= size)
+    }
+
+    /// Writes at least one byte, on the next medium if this one has ended.
+    fn write_some(&mut self, data: &[u8], volume: &mut Volume) -> Result<usize, Failure> {
+        loop {
+            let result = descriptor::write(self.output.as_fd(), data);
+            self.log.io(|| format!("outputThread: writing {}: {result:?}", data.len()));
+            match result {
+                // A write of something that takes nothing would come round for ever.
+                Ok(0) => return Err(self.fail(Errno::ENOSPC)),
+                Ok(bytes) => {
+                    volume.warned_of_end = false;
+                    return Ok(bytes);
+                }
+                Err(Errno::EINVAL) if self.output.end_direct(&self.log) => {}
+                Err(Errno::ENOSPC) if self.manner.tape_aware && !volume.warned_of_end => {
+                    volume.warned_of_end = true;
+                    self.log.info("end of media approaching");
+                }
+                Err(Errno::ENOSPC) if self.has_next_volume() => self.next_volume(volume)?,
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+    }
+
+    /// Moves at least one byte from a pipe of ours to the output.
+    fn move_some(&self, outlet: BorrowedFd<'_>, len: usize) -> Result<usize, Failure> {
+        match stash::give_out(outlet, self.output.as_fd(), len) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn has_next_volume(&self) -> bool {
+        self.main && self.output.path().is_some() && self.manner.changer.can_ask()
+    }
+
+    /// Closes this volume and opens the next.
+    fn next_volume(&mut self, volume: &mut Volume) -> Result<(), Failure> {
+        let block = self.counters.main_written() / self.manner.block as u64;
+        self.log.info(&format!("end of volume - last block on volume: {block}"));
+        self.sync()?;
+        if let Err(error) = self.output.close() {
+            return Err(self.fail_io("error closing", &error));
+        }
+        self.log.info(&format!("time for writing volume: {:.6}sec.", volume.start.elapsed().as_secs_f64()));
+        volume.number += 1;
+        let read = self.counters.read.load(Ordering::Relaxed);
+        let progress = Progress { volume: volume.number, read, written: self.counters.main_written() };
+        let path = self.output.path().map_or_else(PathBuf::new, PathBuf::from);
+        let failed = match self.manner.changer.change(Side::Output, &path, progress, &self.log) {
+            Change::Done => match self.output.reopen(&self.log) {
+                Ok(()) => {
+                    *volume =
+                        Volume { number: volume.number, written: 0, start: Instant::now(), warned_of_end: false };
+                    return Ok(());
+                }
+                Err(error) => return Err(self.fail_io("unable to open output", &error)),
+            },
+            Change::Failed(message) => message,
+            Change::Nobody | Change::NoMore => "End of volume, but not end of input.\n\
+                Specify an autoload command, if you are working without terminal."
+                .into(),
+        };
+        self.log.error(&failed);
+        Err(Failure("canceled".into()))
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        match self.output.sync(&self.log) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.log.error(&format!("error syncing {}: {}", self.output.name(), why(error)));
+                Err(Failure(why(error)))
+            }
+        }
+    }
+
+    fn fail(&self, error: Errno) -> Failure {
+        let (name, reason) = (self.output.name(), why(error));
+        if self.main {
+            let offset = self.counters.main_written();
+            self.log.error(&format!("outputThread: error writing to {name} at offset 0x{offset:x}: {reason}"));
+        } else {
+            self.log.error(&format!("error writing to {name}: {reason}"));
+        }
+        Failure(reason)
+    }
+
+    fn fail_io(&self, what: &str, error: &std::io::Error) -> Failure {
+        let reason = super::reason(error);
+        self.log.error(&format!("{what} {}: {reason}", self.output.name()));
+        Failure(reason)
+    }
+}

@@ -1,0 +1,281 @@
+//! The configuration files: defaults for the options, `key = value` a line.
+//!
+//! In: `/etc/mbuffer.rc`, `/usr/etc/mbuffer.rc`, `~/.mbuffer.rc`, `$MBUFFERRC`, each overriding the one before.
+//! Out: [`Setting`]s. What cannot be understood is a warning, never the end. Where mbuffer misreads its own manual
+//! (`totalmem` without effect, `tapeaware` turned round, no blanks before a key), the manual is right here.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::number::{self, Refusal, Size};
+use crate::buffer::log::{Level, Log};
+use crate::buffer::reason;
+
+/// One line's meaning.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // Each is a key of the files, described in the manual page.
+pub enum Setting {
+    BlockSize(u64),
+    Blocks(u64),
+    Total(Size),
+    ReadRate(u64),
+    WriteRate(u64),
+    StartReading(f64),
+    StartWriting(f64),
+    /// Microseconds.
+    Pause(u64),
+    /// Seconds.
+    Watchdog(u64),
+    ShowStatus(bool),
+    LogStatus(bool),
+    TapeAware(bool),
+    Lock(bool),
+    PrintPid(bool),
+    Direct(bool),
+    /// Seconds.
+    StatusInterval(f64),
+    Verbose(Level),
+    TcpBuffer(u64),
+    /// Milliseconds.
+    TcpTimeout(u64),
+    /// Seconds.
+    AutoloadTime(u64),
+}
+
+/// The key's name, its value as shown in the manual, what it is.
+pub const KEYS: &[(&str, &str, &str)] = &[
+    ("blocksize", "size", "as -s, and small numbers are bytes"),
+    ("numblocks", "number", "as -b"),
+    ("totalmem", "size", "as -m"),
+    ("maxreadspeed", "rate", "as -r"),
+    ("maxwritespeed", "rate", "as -R"),
+    ("startread", "percent", "as -p; 100 is the default"),
+    ("startwrite", "percent", "as -P; 0 is the default"),
+    ("pause", "microseconds", "as -u"),
+    ("timeout", "seconds", "as -W; 0 is off"),
+    ("showstatus", "boolean", "no is -q"),
+    ("logstatus", "boolean", "no is -Q"),
+    ("statusinterval", "seconds", "time between two status lines, 0.5 if it is not set; fractions are allowed"),
+    ("tapeaware", "boolean", "as --tapeaware"),
+    ("memlock", "boolean", "as -L"),
+    ("printpid", "boolean", "prints the process id at the start"),
+    ("directio", "boolean", "no is --no-direct"),
+    ("verbose", "level", "as -v"),
+    ("tcpbufsize", "size", "as --tcpbuffer; tcpbuffer is the same"),
+    ("tcptimeout", "time", "as --tcptimeo"),
+    ("autoloadtime", "seconds", "as -a"),
+];
+
+/// Where the files are.
+pub fn paths() -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from("/etc/mbuffer.rc"), PathBuf::from("/usr/etc/mbuffer.rc")];
+    if let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+        paths.push(Path::new(&home).join(".mbuffer.rc"));
+    }
+    if let Some(own) = std::env::var_os("MBUFFERRC").filter(|own| !own.is_empty()) {
+        paths.push(own.into());
+    }
+    paths
+}
+
+/// Reads one file; one that is not there has no settings.
+pub fn read(path: &Path, log: &Log) -> Vec<Setting> {
+    let shown = path.display();
+    let text = match owned_text(path) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            log.warning(&format!("ignoring config file '{shown}' from different user"));
+            return Vec::new();
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            log.info(&format!("no config file {shown}"));
+            return Vec::new();
+        }
+        Err(error) => {
+            log.warning(&format!("error opening config file {shown}: {}", reason(&error)));
+            return Vec::new();
+        }
+    };
+    log.info(&format!("reading config file {shown}"));
+    let mut settings = Vec::new();
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        match parse_line(line) {
+            Ok(setting) => settings.extend(setting),
+            Err(Trouble::NoPair) => {
+                let line = String::from_utf8_lossy(line);
+                log.warning(&format!("config file {shown}, line {}: error parsing '{line}'", number + 1));
+            }
+            Err(Trouble::Said(message)) => log.warning(&message),
+        }
+    }
+    settings
+}
+
+/// The file's text; `None` if it belongs to neither this user nor root.
+fn owned_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = std::fs::File::open(path)?;
+    let owner = file.metadata()?.uid();
+    if owner != 0 && owner != nix::unistd::getuid().as_raw() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    // No configuration is longer; a device in its place must not fill the memory.
+    io::Read::read_to_end(&mut io::Read::take(&mut file, 1 << 20), &mut text)?;
+    Ok(Some(text))
+}
+
+/// Why a line is not taken.
+#[derive(Debug, PartialEq)]
+enum Trouble {
+    NoPair,
+    Said(String),
+}
+
+fn parse_line(line: &[u8]) -> Result<Option<Setting>, Trouble> {
+    let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let is_separator = |byte: u8| byte == b'=' || byte == b':' || byte.is_ascii_whitespace();
+    let end = line.iter().position(|byte| is_separator(*byte)).ok_or(Trouble::NoPair)?;
+    let rest = line[end..].trim_ascii();
+    let value = rest.strip_prefix(b"=").or(rest.strip_prefix(b":")).unwrap_or(rest).trim_ascii();
+    let key = String::from_utf8_lossy(&line[..end]).to_ascii_lowercase();
+    if end == 0 || value.is_empty() {
+        return Err(Trouble::NoPair);
+    }
+    match setting(&key, value) {
+        Ok(setting) => Ok(setting),
+        Err(Bad::Key) => Err(Trouble::Said(format!("unknown parameter: {key}"))),
+        Err(Bad::Value) => {
+            let value = OsStr::from_bytes(value).to_string_lossy();
+            let text = format!("ignoring invalid key/value pair ({key} = {value}): unrecognized argument");
+            Err(Trouble::Said(text))
+        }
+    }
+}
+
+enum Bad {
+    Key,
+    Value,
+}
+
+impl From<Refusal> for Bad {
+    fn from(_: Refusal) -> Self {
+        Bad::Value
+    }
+}
+
+/// What a pair means; `None` where it says what holds anyway.
+fn setting(key: &str, value: &[u8]) -> Result<Option<Setting>, Bad> {
+    let count = || u64::try_from(number::count(value)).map_err(|_| Bad::Value);
+    let percent = |range: std::ops::RangeInclusive<f64>| {
+        number::float(value).filter(|percent| range.contains(percent)).ok_or(Bad::Value)
+    };
+    let set = match key {
+        "blocksize" => Setting::BlockSize(bytes(key, value)?),
+        "numblocks" => Setting::Blocks(count()?),
+        "totalmem" if number::float(value) == Some(0.0) => return Ok(None),
+        "totalmem" => Setting::Total(number::parse_size(key, value)?),
+        "maxreadspeed" if number::float(value) == Some(0.0) => return Ok(None),
+        "maxreadspeed" => Setting::ReadRate(bytes(key, value)?),
+        "maxwritespeed" if number::float(value) == Some(0.0) => return Ok(None),
+        "maxwritespeed" => Setting::WriteRate(bytes(key, value)?),
+        "startread" => match percent(0.0..=100.0)? {
+            100.0 => return Ok(None),
+            percent => Setting::StartReading(percent),
+        },
+        "startwrite" => match percent(0.0..=100.0)? {
+            0.0 => return Ok(None),
+            percent => Setting::StartWriting(percent),
+        },
+        "pause" => Setting::Pause(count()?),
+        "timeout" => Setting::Watchdog(count()?),
+        "showstatus" => Setting::ShowStatus(boolean(value)?),
+        "logstatus" => Setting::LogStatus(boolean(value)?),
+        "tapeaware" => Setting::TapeAware(boolean(value)?),
+        "memlock" => Setting::Lock(boolean(value)?),
+        "printpid" => Setting::PrintPid(boolean(value)?),
+        "directio" => Setting::Direct(boolean(value)?),
+        "statusinterval" => {
+            // Below a hundredth of a second it would be all the program does.
+            let seconds = number::float(value).filter(|seconds| (0.01..=1e6).contains(seconds));
+            Setting::StatusInterval(seconds.ok_or(Bad::Value)?)
+        }
+        "verbose" => Setting::Verbose(Level::from_word(value).ok_or(Bad::Value)?),
+        "tcpbufsize" | "tcpbuffer" if number::float(value) == Some(0.0) => return Ok(None),
+        "tcpbufsize" | "tcpbuffer" => Setting::TcpBuffer(bytes(key, value)?),
+        "tcptimeout" => Setting::TcpTimeout(number::milliseconds(value).ok_or(Bad::Value)?),
+        "autoloadtime" => Setting::AutoloadTime(count()?),
+        _ => return Err(Bad::Key),
+    };
+    Ok(Some(set))
+}
+
+fn bytes(key: &str, value: &[u8]) -> Result<u64, Bad> {
+    match number::parse_size(key, value)? {
+        Size::Bytes(bytes) => Ok(bytes),
+        Size::Percent(_) => Err(Bad::Value),
+    }
+}
+
+fn boolean(value: &[u8]) -> Result<bool, Bad> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"yes" | b"on" | b"1" | b"true" => Ok(true),
+        b"no" | b"off" | b"0" | b"false" => Ok(false),
+        _ => Err(Bad::Value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> String {
+        match parse_line(line.as_bytes()) {
+            Err(Trouble::Said(message)) => message,
+            other => panic!("{line:?} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn pairs_have_any_separator_any_case_and_a_comment() {
+        for line in ["blocksize = 64", "BlockSize:64", "  blocksize 64 # small", "blocksize=64\r"] {
+            assert_eq!(parse_line(line.as_bytes()), Ok(Some(Setting::BlockSize(64))), "{line}");
+        }
+        for line in ["", "   ", "# blocksize = 64", "startread = 100", "startwrite=0", "totalmem = 0"] {
+            assert_eq!(parse_line(line.as_bytes()), Ok(None), "{line}");
+        }
+        assert_eq!(parse_line(b"tapeaware = yes"), Ok(Some(Setting::TapeAware(true))));
+        assert_eq!(parse_line(b"statusinterval = .25"), Ok(Some(Setting::StatusInterval(0.25))));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_warning() {
+        assert_eq!(said("foo = 1"), "unknown parameter: foo");
+        let expected = "ignoring invalid key/value pair (timeout = -1): unrecognized argument";
+        assert_eq!(said("timeout = -1"), expected);
+        assert!(said("blocksize = abc").contains("(blocksize = abc)"));
+        for line in ["blocksize", "= 5", "blocksize ="] {
+            assert_eq!(parse_line(line.as_bytes()), Err(Trouble::NoPair), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_manual_is_known() {
+        for (key, kind, _) in KEYS {
+            let value: &[u8] = if *kind == "boolean" { b"yes" } else { b"3" };
+            assert!(setting(key, value).is_ok(), "{key}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_it_panic(line in proptest::collection::vec(0u8.., 0..40)) {
+            drop(parse_line(&line));
+        }
+    }
+}

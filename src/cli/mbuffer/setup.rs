@@ -1,0 +1,533 @@
+//! From choices to a plan: what the options say is put together, checked, and opened.
+//!
+//! Runs on the main thread. `-I`, `-O`, `-W`, `-l`, `--pid` act where they stand on the command line, all else at the
+//! end, in mbuffer's order: first the contradictions, then the buffer, the input, the outputs.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config_file::Setting;
+use super::grammar::Choice;
+use super::help;
+use super::number::Size;
+use super::options::Key;
+use crate::buffer::descriptor::Kind;
+use crate::buffer::geometry::{Geometry, Machine, Wanted};
+use crate::buffer::hash::Algorithm;
+use crate::buffer::input::Input;
+use crate::buffer::log::{Level, Log};
+use crate::buffer::media::{Autoload, Changer};
+use crate::buffer::memory::{Memory, Place};
+use crate::buffer::network::{self, Family, Tuning};
+use crate::buffer::output::{OpenMode, Output};
+use crate::buffer::rate::{Rate, Slope};
+use crate::buffer::ring::Watermarks;
+use crate::buffer::run::{Plan, Show, Unopened};
+use crate::buffer::watchdog::Watchdog;
+use crate::buffer::writer::Manner;
+use crate::buffer::{Fatal, reason};
+
+/// The standard streams, and whether they were open when the program started.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Standard input.
+    pub stdin: Option<BorrowedFd<'static>>,
+    /// Standard output.
+    pub stdout: Option<BorrowedFd<'static>>,
+}
+
+/// Whether to go on after a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// With the next option.
+    Go,
+    /// The run ends here with status 0: help, version, a list.
+    Done,
+}
+
+/// An output as it was asked for; connections exist already.
+enum Target {
+    Stdout,
+    File(PathBuf, OpenMode),
+    Connected(Output),
+    // Nobody was there; the message is said.
+    Refused,
+}
+
+/// What the options have said so far.
+pub struct Setup {
+    log: Arc<Log>,
+    program: String,
+    machine: Machine,
+    wanted: Wanted,
+    // What configuration files say: a `-m` sets it aside.
+    configured: Wanted,
+    place: Place,
+    lock: bool,
+    input: Option<Input>,
+    input_file: Option<PathBuf>,
+    targets: Vec<Target>,
+    mode: OpenMode,
+    direct: bool,
+    tuning: Tuning,
+    hashes: Vec<Algorithm>,
+    start_writing: Option<f64>,
+    start_reading: Option<f64>,
+    read_rate: Option<u64>,
+    write_rate: Option<u64>,
+    least_rate: Option<u64>,
+    pause: Duration,
+    device_blocks: bool,
+    volumes: u64,
+    volume_size: Option<u64>,
+    tape_aware: bool,
+    autoload: Autoload,
+    watchdog: Option<(u64, Option<Watchdog>)>,
+    show: Show,
+}
+
+impl Setup {
+    /// Nothing said yet; `program` is `argv[0]`.
+    pub fn new(log: Arc<Log>, program: String) -> Self {
+        Setup {
+            log,
+            program,
+            machine: Machine::this(),
+            wanted: Wanted::default(),
+            configured: Wanted::default(),
+            place: Place::default(),
+            lock: false,
+            input: None,
+            input_file: None,
+            targets: Vec::new(),
+            mode: OpenMode::default(),
+            direct: true,
+            tuning: Tuning::default(),
+            hashes: Vec::new(),
+            start_writing: None,
+            start_reading: None,
+            read_rate: None,
+            write_rate: None,
+            least_rate: None,
+            pause: Duration::ZERO,
+            device_blocks: false,
+            volumes: 1,
+            volume_size: None,
+            tape_aware: false,
+            autoload: Autoload::default(),
+            watchdog: None,
+            show: Show { on_terminal: true, in_log: true, interval: Duration::from_millis(500), bar: false },
+        }
+    }
+
+    /// A line of a configuration file.
+    pub fn configure(&mut self, setting: Setting) {
+        match setting {
+            Setting::BlockSize(bytes) => self.configured.block = Some(bytes),
+            Setting::Blocks(blocks) => self.configured.blocks = Some(blocks),
+            Setting::Total(size) => self.configured.total = Some(self.bytes(size)),
+            Setting::ReadRate(rate) => self.read_rate = Some(rate),
+            Setting::WriteRate(rate) => self.write_rate = Some(rate),
+            Setting::StartReading(percent) => self.start_reading = Some(percent),
+            Setting::StartWriting(percent) => self.start_writing = Some(percent),
+            Setting::Pause(microseconds) => self.pause = Duration::from_micros(microseconds),
+            Setting::Watchdog(seconds) => self.watchdog = (seconds > 0).then_some((seconds, None)),
+            Setting::ShowStatus(show) => self.show.on_terminal = show,
+            Setting::LogStatus(show) => self.show.in_log = show,
+            Setting::TapeAware(aware) => self.tape_aware = aware,
+            Setting::Lock(lock) => self.lock = lock,
+            Setting::PrintPid(true) => self.log.always(&format!("PID is {}", std::process::id())),
+            Setting::PrintPid(false) => {}
+            Setting::Direct(direct) => self.direct = direct,
+            Setting::StatusInterval(seconds) => self.show.interval = Duration::from_secs_f64(seconds),
+            Setting::Verbose(level) => self.log.set_level(level),
+            Setting::TcpBuffer(bytes) => self.tuning.buffer = Some(socket_buffer(bytes)),
+            Setting::TcpTimeout(milliseconds) => self.tuning.timeout = Duration::from_millis(milliseconds),
+            Setting::AutoloadTime(seconds) => self.autoload.seconds = seconds,
+        }
+    }
+
+    /// An option of the command line, carried out as far as it acts at its place.
+    pub fn choose(&mut self, choice: Choice) -> Result<Next, Fatal> {
+        match choice {
+            Choice::Blocks(blocks) => self.wanted.blocks = Some(blocks),
+            Choice::BlockSize(bytes) => self.wanted.block = Some(bytes),
+            Choice::Total(size) => self.wanted.total = Some(self.bytes(size)),
+            Choice::VolumeSize(bytes) => self.volume_size = Some(bytes),
+            Choice::StartWriting(percent) => self.start_writing = Some(percent),
+            Choice::StartReading(percent) => self.start_reading = Some(percent),
+            Choice::Input(path) => self.set_input(path)?,
+            Choice::Output(path) => self.add_output(path)?,
+            Choice::Listen(address) => self.listen(&address)?,
+            Choice::Connect(address) => self.connect(address)?,
+            Choice::Volumes(volumes) => self.volumes = volumes,
+            Choice::BufferFile(path) => self.place = Place::File(path),
+            Choice::LogFile(path) => self.open_log(&path),
+            Choice::Pause(microseconds) => self.pause = Duration::from_micros(microseconds),
+            Choice::ReadRate(rate) => self.read_rate = Some(rate),
+            Choice::WriteRate(rate) => self.write_rate = Some(rate),
+            Choice::LeastRate(rate) => self.least_rate = Some(rate),
+            Choice::AutoloadTime(seconds) => self.autoload.seconds = seconds,
+            Choice::AutoloadCommand(command) => self.autoload.command = Some(command),
+            // It counted from the start.
+            Choice::Verbose(_) => {}
+            Choice::Watchdog(seconds) => self.watchdog = Some((seconds, Some(self.start_watchdog(seconds)?))),
+            Choice::TcpBuffer(bytes) => self.tuning.buffer = Some(socket_buffer(bytes)),
+            Choice::TcpTimeout(milliseconds) => self.tuning.timeout = Duration::from_millis(milliseconds),
+            Choice::Hash(name) => self.hashes.extend(Algorithm::by_name(name)),
+            Choice::HashList => {
+                list_hashes(&self.log);
+                return Ok(Next::Done);
+            }
+            Choice::Progress(bar) => self.show.bar = bar,
+            Choice::Switch(key) => return self.switch(key),
+        }
+        Ok(Next::Go)
+    }
+
+    fn switch(&mut self, key: Key) -> Result<Next, Fatal> {
+        match key {
+            Key::Lock => self.lock = true,
+            Key::DeviceBlocks => self.device_blocks = true,
+            Key::Append => self.mode.append = true,
+            Key::Truncate => self.mode.truncate = true,
+            Key::Overwrite => self.mode.overwrite = true,
+            Key::Sync => self.mode.sync = true,
+            Key::TempFile => self.place = Place::TempFile,
+            Key::Quiet => self.show.on_terminal = false,
+            Key::QuietLog => self.show.in_log = false,
+            Key::EndOnError => self.log.end_on_error(),
+            Key::Pid => {
+                let pid = std::process::id();
+                self.log.always(&format!("PID is {pid}"));
+                self.log.set_prefix(format!("{} ({pid}): ", self.program));
+            }
+            Key::Ipv4 => self.tuning.family = Family::V4,
+            Key::Ipv6 => self.tuning.family = Family::V6,
+            Key::AnyIp => self.tuning.family = Family::Any,
+            Key::NoDirect => self.direct = false,
+            Key::TapeAware => self.tape_aware = true,
+            Key::Md5 => self.hashes.push(Algorithm::md5()),
+            Key::Version => {
+                self.log.terminal(help::version().as_bytes());
+                return Ok(Next::Done);
+            }
+            Key::Help => {
+                let default = Geometry::choose(Wanted::default(), &self.machine)?;
+                self.log.terminal(help::help(self.geometry().unwrap_or(default)).as_bytes());
+                return Ok(Next::Done);
+            }
+            // `--direct` has no effect on a mapped file; options with a value are choices of their own.
+            _ => {}
+        }
+        Ok(Next::Go)
+    }
+
+    fn bytes(&self, size: Size) -> u64 {
+        match size {
+            Size::Bytes(bytes) => bytes,
+            Size::Percent(percent) => self.machine.percent(percent),
+        }
+    }
+
+    fn set_input(&mut self, path: PathBuf) -> Result<(), Fatal> {
+        let named = |path: &PathBuf| path.as_os_str() != "-";
+        if self.input_file.as_ref().is_some_and(named) {
+            return Err(Fatal::new("cannot set input file: file already set"));
+        }
+        if self.input_file.is_some() || self.input.is_some() {
+            return Err(Fatal::new("cannot initialize input - input already set"));
+        }
+        self.input_file = Some(path);
+        Ok(())
+    }
+
+    fn add_output(&mut self, path: PathBuf) -> Result<(), Fatal> {
+        if path.as_os_str() == "-" {
+            if self.targets.iter().any(|target| matches!(target, Target::Stdout)) {
+                return Err(Fatal::new("cannot output multiple times to stdout"));
+            }
+            self.targets.push(Target::Stdout);
+        } else {
+            self.targets.push(Target::File(path, self.mode));
+        }
+        self.mode = OpenMode { sync: self.mode.sync, ..OpenMode::default() };
+        Ok(())
+    }
+
+    fn listen(&mut self, address: &str) -> Result<(), Fatal> {
+        if self.input_file.is_some() {
+            return Err(Fatal::new("cannot initialize input from network - input from file already set"));
+        }
+        if self.input.is_some() {
+            return Err(Fatal::new("cannot initialize input - input already set"));
+        }
+        let socket = network::accept(address, self.tuning, &self.log)?;
+        self.input = Some(Input::connection(address.to_owned(), socket));
+        Ok(())
+    }
+
+    fn connect(&mut self, address: String) -> Result<(), Fatal> {
+        let target = match network::connect(&address, self.tuning, &self.log)? {
+            Some(socket) => Target::Connected(Output::connection(address, socket)),
+            None => Target::Refused,
+        };
+        self.targets.push(target);
+        Ok(())
+    }
+
+    fn open_log(&mut self, path: &std::path::Path) {
+        match File::create(path) {
+            Ok(file) => self.log.set_file(file),
+            Err(error) => self.log.error(&format!("error opening log file: {}", reason(&error))),
+        }
+    }
+
+    fn start_watchdog(&self, seconds: u64) -> Result<Watchdog, Fatal> {
+        Watchdog::start(seconds, self.log.clone())
+            .map_err(|error| Fatal::new(format!("unable to create thread: {}", reason(&error))))
+    }
+
+    /// Opens what is left to open: the plan, or mbuffer's reason why there is none.
+    pub fn plan(mut self, streams: Streams) -> Result<Plan, Fatal> {
+        let geometry = self.geometry()?;
+        self.check(geometry)?;
+        let memory = self.memory(geometry)?;
+        let input = self.open_input(streams)?;
+        let stdin_is_data = self.input_file.as_ref().is_none_or(|path| path.as_os_str() == "-");
+        let files = self.targets.iter().any(|target| matches!(target, Target::File(..) | Target::Stdout));
+        let (outputs, unopened) = self.open_outputs(&input, streams)?;
+        let stdout_is_data = outputs.iter().any(|output| output.name() == "<stdout>");
+        let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
+        self.warn(&input, &manner, geometry, files)?;
+        let watchdog = match self.watchdog.take() {
+            Some((seconds, None)) => Some(self.start_watchdog(seconds)?),
+            Some((_, watchdog)) => watchdog,
+            None => None,
+        };
+        Ok(Plan {
+            geometry,
+            memory,
+            input,
+            outputs,
+            unopened,
+            read_rate: self.read_rate.map(|most| Rate { most, slope: self.slope(false) }),
+            marks: self.marks(),
+            volumes: self.volumes,
+            changer: manner.changer.clone(),
+            manner,
+            hashes: self.hashes,
+            show: self.show,
+            watchdog,
+        })
+    }
+
+    fn geometry(&self) -> Result<Geometry, Fatal> {
+        let (typed, file) = (self.wanted, self.configured);
+        if typed.total.is_some() {
+            return Geometry::choose(typed, &self.machine);
+        }
+        let block = typed.block.or(file.block);
+        let blocks = typed.blocks.or(file.blocks);
+        // Three numbers from files would have to agree; where two say it all, the third is not needed.
+        let total = file.total.filter(|_| block.is_none() || blocks.is_none());
+        Geometry::choose(Wanted { block, blocks, total }, &self.machine)
+    }
+
+    /// What contradicts itself.
+    fn check(&self, geometry: Geometry) -> Result<(), Fatal> {
+        let named = |target: &Target| matches!(target, Target::File(..));
+        let input_file = self.input_file.as_ref().is_some_and(|path| path.as_os_str() != "-");
+        let output_file = self.targets.iter().any(named);
+        if self.least_rate.is_none() && self.start_writing.is_some() && self.start_reading.is_some() {
+            return Err(Fatal::new("setting both low watermark and high watermark doesn't make any sense..."));
+        }
+        if self.volumes != 1 && !input_file {
+            return Err(Fatal::new(
+                "multi-volume support for input needs an explicitly specified input device (option -i)",
+            ));
+        }
+        if self.autoload.is_there() && !input_file && !output_file {
+            return Err(Fatal::new(
+                "Setting autoloader time or command without using a device doesn't make any sense!",
+            ));
+        }
+        if self.autoload.is_there() && input_file && output_file {
+            return Err(Fatal::new(
+                "Which one is your autoloader? Input or output? Replace input or output with a pipe.",
+            ));
+        }
+        if let Some(size) = self.volume_size {
+            // Only the last output has volumes: a pipe there would end with the first.
+            if !self.targets.last().is_some_and(named) {
+                return Err(Fatal::new("Setting OutVolsize without an output device doesn't make sense!"));
+            }
+            if size < geometry.block {
+                let block = geometry.block;
+                return Err(Fatal::new(format!(
+                    "If non-zero, OutVolsize must be at least as large as the buffer blocksize ({block})!"
+                )));
+            }
+        }
+        match &self.watchdog {
+            Some((seconds, _)) if seconds / 2 < self.autoload.seconds => {
+                Err(Fatal::new("timeout must be at least 2x autoload time"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn memory(&self, geometry: Geometry) -> Result<Memory, Fatal> {
+        if geometry.blocks > 10_000 {
+            let blocks = geometry.blocks;
+            self.log.warning(&format!(
+                "high value of number of blocks({blocks}): increase block size for better performance"
+            ));
+        }
+        if self.place == Place::Anonymous && geometry.total() / self.machine.page > self.machine.free_pages / 2 {
+            self.log.warning("allocating more than half of available memory");
+        }
+        let (blocks, total) = (geometry.blocks, binary(geometry.total()));
+        self.log.info(&format!("{blocks} blocks with {}", binary(geometry.block)));
+        self.log.info(&match self.place {
+            Place::Anonymous => format!("allocating {total} as buffer"),
+            _ => format!("mapping temporary file with {total} as buffer"),
+        });
+        let memory = Memory::new(&self.place, geometry.total())?;
+        if self.lock && self.place == Place::Anonymous && memory.lock().is_err() {
+            self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
+        }
+        Ok(memory)
+    }
+
+    fn open_input(&mut self, streams: Streams) -> Result<Input, Fatal> {
+        if let Some(input) = self.input.take() {
+            return Ok(input);
+        }
+        match &self.input_file {
+            Some(path) if path.as_os_str() != "-" => Input::open(path, self.direct, &self.log),
+            _ => streams.stdin.map_or_else(Input::closed, |stdin| Ok(Input::stdin(stdin))),
+        }
+    }
+
+    /// The outputs that could be opened; names of those that could not, with the reason.
+    fn open_outputs(&mut self, input: &Input, streams: Streams) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
+        if self.targets.is_empty() {
+            self.targets.push(Target::Stdout);
+        }
+        let mut outputs = Vec::new();
+        let mut unopened = Vec::new();
+        for target in self.targets.drain(..) {
+            let (name, opened) = match target {
+                Target::Connected(output) => (String::new(), Ok(output)),
+                Target::Refused => continue,
+                Target::Stdout => {
+                    let closed = || io::Error::from_raw_os_error(libc::EBADF);
+                    ("<stdout>".to_owned(), streams.stdout.map(Output::stdout).ok_or_else(closed))
+                }
+                Target::File(path, mode) => {
+                    let mode = OpenMode { direct: self.direct, ..mode };
+                    (path.display().to_string(), Output::open(&path, mode, input.as_fd(), &self.log))
+                }
+            };
+            match opened {
+                Ok(output) => outputs.push(output),
+                Err(error) => {
+                    let why = reason(&error);
+                    self.log.error(&format!("unable to open output {name}: {why}"));
+                    unopened.push(Unopened { name, why });
+                }
+            }
+        }
+        if !unopened.is_empty() {
+            self.log.warning("unable to open all outputs");
+        }
+        match outputs.is_empty() {
+            false => Ok((outputs, unopened)),
+            true if self.hashes.is_empty() => Err(Fatal::new("no output left - nothing to do")),
+            true => Err(Fatal::new("no output to send data to")),
+        }
+    }
+
+    fn manner(&self, geometry: Geometry, outputs: &[Output], stdin: bool, stdout: bool) -> Result<Manner, Fatal> {
+        // The memory is mapped, so a block's size fits.
+        let block = geometry.block as usize;
+        let mut record = None;
+        if let Some(main) = outputs.last().filter(|main| main.kind() == Kind::Device) {
+            let native = main.native_block();
+            if !geometry.block.is_multiple_of(native) {
+                self.log.warning(&format!("Block size is not a multiple of native output size ({native}B)."));
+                if self.device_blocks {
+                    return Err(Fatal::new("unable to set output blocksize"));
+                }
+            }
+            record = self.device_blocks.then_some(native as usize);
+        }
+        Ok(Manner {
+            rate: self.write_rate.map(|most| Rate { most, slope: self.slope(true) }),
+            pause: self.pause,
+            block,
+            record,
+            volume: self.volume_size.map(|size| size / geometry.block * geometry.block),
+            watched: self.watchdog.is_some(),
+            tape_aware: self.tape_aware,
+            changer: Changer { autoload: self.autoload.clone(), stdin_is_data: stdin, stdout_is_data: stdout },
+        })
+    }
+
+    fn warn(&self, input: &Input, manner: &Manner, geometry: Geometry, files: bool) -> Result<(), Fatal> {
+        if input.kind() == Kind::Device && !geometry.block.is_multiple_of(input.native_block()) {
+            let native = input.native_block();
+            self.log.warning(&format!("Block size is not a multiple of native input size ({native}B)."));
+        }
+        if files && !manner.changer.autoload.is_there() && File::open("/dev/tty").is_err() {
+            self.log.warning("No controlling terminal and no autoloader command specified.");
+        }
+        Ok(())
+    }
+
+    fn marks(&self) -> Watermarks {
+        match self.least_rate {
+            Some(_) if self.start_writing.is_some() && self.start_reading.is_some() => Watermarks::default(),
+            _ => Watermarks { start_writing: self.start_writing, start_reading: self.start_reading },
+        }
+    }
+
+    fn slope(&self, rising: bool) -> Option<Slope> {
+        let least = self.least_rate?;
+        let low = self.start_reading.unwrap_or(0.0);
+        Some(Slope { least, low, high: self.start_writing.unwrap_or(100.0), rising })
+    }
+}
+
+fn socket_buffer(bytes: u64) -> usize {
+    // The kernel takes an int, and cuts it to its own limit.
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(i32::MAX as usize)
+}
+
+/// Bytes in the largest unit that leaves no rest.
+fn binary(bytes: u64) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}kiB", bytes >> 10),
+        _ => format!("{bytes} iB"),
+    }
+}
+
+/// The names are data, for scripts; what is said about them is not.
+fn list_hashes(log: &Log) {
+    log.terminal(b"valid hash functions of libgcrypt are:\n");
+    let names: String = Algorithm::names().map(|name| format!("\t{name}\n")).collect();
+    if let Err(error) = io::Write::write_all(&mut io::stdout(), names.as_bytes()) {
+        log.error(&format!("error writing to <stdout>: {}", reason(&error)));
+    }
+}
+
+/// The last level that the arguments ask for: it counts from the start.
+pub fn level<'a>(choices: impl Iterator<Item = &'a Choice>) -> Option<Level> {
+    choices.filter_map(|choice| if let Choice::Verbose(level) = choice { Some(*level) } else { None }).last()
+}

@@ -1,0 +1,67 @@
+//! The configuration files.
+
+use crate::pair::{BOTH, Place, Program, bytes, finish};
+
+/// Runs with this text in `~/.mbuffer.rc`; stderr.
+fn said(program: Program, text: &str, line: &str) -> String {
+    let place = Place::new();
+    place.write(".mbuffer.rc", text.as_bytes());
+    let outcome = place.line(program, line, &bytes(100_000)).expect(0);
+    assert!(outcome.out == bytes(100_000), "{text}");
+    outcome.err
+}
+
+#[test]
+fn settings_hold_and_options_override_them() {
+    for program in BOTH {
+        let text = "BlockSize = 64k\nnumblocks: 10 # few\nshowstatus no\n";
+        assert!(said(program, text, "-v4").contains("mbuffer: 10 blocks with 64kiB\n"), "{program:?}");
+        assert!(said(program, text, "-v4 -b 20").contains("mbuffer: 20 blocks with 64kiB\n"), "{program:?}");
+        assert!(said(program, text, "-v4 -m 16M").contains("mbuffer: 1024 blocks with 16kiB\n"), "{program:?}");
+        assert_eq!(said(program, text, ""), "", "{program:?}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_a_warning() {
+    for program in BOTH {
+        let err = said(program, "foo = 1\n", "-q");
+        assert!(err.contains("mbuffer: warning: unknown parameter: foo\n"), "{program:?}: {err}");
+    }
+}
+
+#[test]
+fn the_manual_is_right_where_mbuffer_is_not() {
+    assert!(said(Program::Lvpipe, "totalmem = 16M", "-v4").contains("mbuffer: 1024 blocks with 16kiB\n"));
+    assert_eq!(said(Program::Lvpipe, "  showstatus = no", ""), "");
+}
+
+#[test]
+fn the_environment_names_another_file_which_comes_last() {
+    for program in BOTH {
+        let place = Place::new();
+        place.write(".mbuffer.rc", b"blocksize = 64k\nnumblocks = 10\n");
+        place.write("own.rc", b"numblocks = 12\n");
+        let mut command = place.command(program, &["-v4"]);
+        command.env("MBUFFERRC", place.path("own.rc"));
+        let outcome = finish(command, b"x").expect(0);
+        assert!(outcome.err.contains("mbuffer: 12 blocks with 64kiB\n"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_stranger_s_file_is_ignored() {
+    let place = Place::new();
+    place.write(".mbuffer.rc", b"numblocks = 12\n");
+    // Only root can give a file away; elsewhere there is no stranger to test with.
+    if std::os::unix::fs::chown(place.path(".mbuffer.rc"), Some(12345), None).is_err() {
+        eprintln!("not root: a file of another user cannot be made");
+        return;
+    }
+    for program in BOTH {
+        let outcome = place.line(program, "-q", b"x").expect(0);
+        let file = place.path(".mbuffer.rc");
+        let expected = format!("mbuffer: warning: ignoring config file '{}' from different user\n", file.display());
+        assert!(outcome.err.contains(&expected), "{outcome}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What is seen: status line, summary, log file, in mbuffer's format.
+
+use crate::pair::{BOTH, Place, bytes};
+
+#[test]
+fn status_and_summary_look_the_same() {
+    let input = bytes(3_000_000);
+    for line in ["-s 64k -R 1M -i in", "-s 64k -R 1M", "-s 64k -R 1M -o a -o -"] {
+        let mut shapes = Vec::new();
+        for program in BOTH {
+            let place = Place::new();
+            place.write("in", &input);
+            let mut shape = place.line(program, line, &input).expect(0).shape();
+            // How many status lines there are is a matter of time.
+            shape.dedup();
+            shapes.push(shape);
+        }
+        assert_eq!(shapes[0], shapes[1], "{line}");
+        assert!(shapes[0].iter().any(|line| line.starts_with("in @ ")), "{line}: {:?}", shapes[0]);
+    }
+}
+
+#[test]
+fn a_status_line_begins_with_a_carriage_return_and_the_last_is_ended() {
+    let place = Place::new();
+    let outcome = place.line(crate::pair::Program::Lvpipe, "-s 64k -R 1M", &bytes(1_500_000)).expect(0);
+    let (status, summary) =
+        outcome.err.rsplit_once('\n').and_then(|(text, _)| text.rsplit_once('\n')).expect("two lines");
+    assert!(status.starts_with("\rin @ ") && status.ends_with("% full"), "{outcome}");
+    assert!(summary.starts_with("summary: 1464 kiByte in "), "{outcome}");
+}
+
+#[test]
+fn the_log_file_has_messages_status_and_summary() {
+    for program in BOTH {
+        for (line, status, summary) in
+            [("", true, true), ("-q", true, true), ("-Q", false, false), ("-v 2", false, true)]
+        {
+            let place = Place::new();
+            place.write("log", b"old");
+            let outcome = place.line(program, &format!("-l log -s 64k -R 1M {line}"), &bytes(1_500_000)).expect(0);
+            let log = String::from_utf8(place.read("log")).expect("text");
+            assert!(!log.contains("old"));
+            assert_eq!(log.contains("mbuffer: in @ "), status, "{program:?} {line}: {log}");
+            assert_eq!(log.lines().any(|line| line.starts_with("summary: ")), summary, "{program:?} {line}: {log}");
+            assert_eq!(outcome.err.contains("summary: "), line != "-q", "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn the_process_id_is_said_and_is_in_later_messages() {
+    for program in BOTH {
+        let place = Place::new();
+        let outcome = place.line(program, "--pid -q -o there-is-none/x", b"").expect(1);
+        let mut lines = outcome.err.lines();
+        let pid = lines.next().and_then(|line| line.strip_prefix("mbuffer: PID is ")).expect("the id").to_owned();
+        assert!(lines.next().is_some_and(|line| line.contains(&format!("mbuffer ({pid}): error: "))), "{outcome}");
+    }
+}

@@ -1,0 +1,103 @@
+//! The questions asked at a terminal, by a pseudo-terminal that answers, or hangs up.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::pty::openpty;
+
+use crate::pair::{Place, Program, bytes, code, wait};
+
+/// A child whose fd 2 and controlling terminal is a pseudo-terminal; the other end of that.
+fn at_terminal(mut command: Command) -> (Child, File) {
+    let pty = openpty(None, None).expect("a pseudo-terminal");
+    let (master, slave) = (File::from(pty.master), File::from(pty.slave));
+    // A child that held the other end itself would never see it hang up.
+    fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("set");
+    let fd = slave.as_raw_fd();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(slave.try_clone().expect("another handle"));
+    // SAFETY: ioctl(2) may be called between fork and exec; `Place::command` has made the child a session leader.
+    unsafe {
+        command.pre_exec(move || match libc::ioctl(fd, libc::TIOCSCTTY, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    (command.spawn().expect("it starts"), master)
+}
+
+/// Reads from the terminal until `wanted` has been said.
+fn listen(terminal: &mut File, wanted: &str) -> String {
+    let start = Instant::now();
+    let mut said = String::new();
+    let mut some = [0; 1024];
+    while !said.contains(wanted) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{wanted:?} was not said: {said}");
+        let len = terminal.read(&mut some).unwrap_or_else(|error| panic!("{error} after {said}"));
+        said += &String::from_utf8_lossy(&some[..len]);
+    }
+    said
+}
+
+fn feed(child: &mut Child, input: Vec<u8>) {
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::spawn(move || drop(stdin.write_all(&input)));
+}
+
+#[test]
+fn a_full_volume_is_asked_for_and_return_goes_on() {
+    let place = Place::new();
+    let (mut child, mut terminal) =
+        at_terminal(place.command(Program::Lvpipe, &["-q", "-s", "64k", "-D", "128k", "-o", "out"]));
+    feed(&mut child, bytes(200_000));
+    listen(&mut terminal, "volume full - insert new media and press return when ready...");
+    std::fs::rename(place.path("out"), place.path("first")).expect("a volume");
+    terminal.write_all(b"\n").expect("a key");
+    listen(&mut terminal, "OK - continuing...");
+    assert_eq!(code(wait(&mut child, "mbuffer")), 0);
+    assert_eq!(place.read("first").len(), 131_072);
+    assert!([place.read("first"), place.read("out")].concat() == bytes(200_000));
+}
+
+#[test]
+fn a_terminal_that_hangs_up_ends_it() {
+    let place = Place::new();
+    let (mut child, mut terminal) =
+        at_terminal(place.command(Program::Lvpipe, &["-q", "-s", "64k", "-D", "128k", "-o", "out"]));
+    feed(&mut child, bytes(200_000));
+    listen(&mut terminal, "press return when ready...");
+    drop(terminal);
+    assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+}
+
+#[test]
+fn standard_output_is_never_asked_about() {
+    let place = Place::new();
+    let mut command = place.command(Program::Lvpipe, &["-s", "64k"]);
+    command.arg("-q");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let pty = openpty(None, None).expect("a pseudo-terminal");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(full).stderr(File::from(pty.slave)).spawn().expect("it starts");
+    feed(&mut child, bytes(200_000));
+    assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+}
+
+#[test]
+fn input_volumes_are_asked_for_until_the_answer_is_no() {
+    let place = Place::new();
+    place.write("vol", b"data");
+    let (mut child, mut terminal) = at_terminal(place.command(Program::Lvpipe, &["-q", "-n", "0", "-i", "vol"]));
+    for answer in ["y\n", "what?\n", "n\n"] {
+        listen(&mut terminal, "Press 'y' to continue or 'n' to finish...");
+        terminal.write_all(answer.as_bytes()).expect("keys");
+    }
+    assert_eq!(code(wait(&mut child, "mbuffer")), 0);
+    let mut out = Vec::new();
+    child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("data");
+    assert_eq!(out, b"datadata");
+}

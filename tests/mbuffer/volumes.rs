@@ -1,0 +1,127 @@
+//! Volumes by size and at the end of the input.
+
+use std::fs;
+
+use crate::pair::{BOTH, Place, Program, bytes, finish};
+
+/// Runs with `-A` moving each full volume aside; the lengths of all volumes, and the volumes joined.
+fn volumes(program: Program, options: &str, input: &[u8]) -> (Vec<usize>, Vec<u8>) {
+    let place = Place::new();
+    place.write("change", b"n=$(ls | grep -c '^vol'); mv out vol$n; : > out");
+    let mut args: Vec<&str> = options.split_whitespace().collect();
+    args.extend(["-q", "-A", "sh change", "-o", "out"]);
+    place.run(program, &args, input).expect(0);
+    let mut parts: Vec<Vec<u8>> = (0..).map_while(|n| fs::read(place.path(&format!("vol{n}"))).ok()).collect();
+    parts.push(place.read("out"));
+    (parts.iter().map(Vec::len).collect(), parts.concat())
+}
+
+#[test]
+fn the_output_is_cut_into_whole_blocks() {
+    let input = bytes(3_000_000);
+    for program in BOTH {
+        let (lengths, joined) = volumes(program, "-D 1M -s 64k", &input);
+        assert_eq!(lengths, [1_048_576, 1_048_576, 902_848], "{program:?}");
+        assert!(joined == input);
+    }
+    let (lengths, joined) = volumes(Program::Lvpipe, "-D 1M -s 10k", &input);
+    assert_eq!(lengths, [1_044_480, 1_044_480, 911_040]);
+    assert!(joined == input);
+}
+
+#[test]
+fn a_volume_that_is_just_full_at_the_end_is_the_last() {
+    let input = bytes(1 << 20);
+    for program in BOTH {
+        assert_eq!(volumes(program, "-D 1M -s 64k", &input).0, [1 << 20], "{program:?}");
+    }
+}
+
+#[test]
+fn only_the_last_output_has_volumes() {
+    let input = bytes(3_000_000);
+    let place = Place::new();
+    place
+        .run(Program::Lvpipe, &["-q", "-s", "64k", "-D", "1M", "-A", "true", "-o", "a", "-o", "b"], &input)
+        .expect(0);
+    assert!(place.read("a") == input);
+    assert_eq!(place.read("b").len(), 902_848);
+}
+
+#[test]
+fn a_change_that_fails_is_the_end_with_status_1() {
+    let input = bytes(3_000_000);
+    let place = Place::new();
+    let command = place.command(Program::Lvpipe, &["-s", "64k", "-D", "1M", "-A", "exit 3", "-o", "out"]);
+    let outcome = finish(command, &input).expect(1);
+    let expected = "mbuffer: error: error running \"exit 3\" to change volume in autoloader - exitcode 3\n\
+                    mbuffer: warning: error during output to out: canceled\n";
+    assert!(outcome.err.contains(expected), "{outcome}");
+    assert_eq!(place.read("out").len(), 1 << 20);
+}
+
+#[test]
+fn with_nobody_to_change_it_the_end_of_a_volume_is_an_error() {
+    let input = bytes(3_000_000);
+    for program in BOTH {
+        let outcome = Place::new().line(program, "-s 64k -D 1M -o out", &input).expect(1);
+        let expected = "mbuffer: error: End of volume, but not end of input.\n\
+                        Specify an autoload command, if you are working without terminal.\n";
+        assert!(outcome.err.contains(expected), "{outcome}");
+    }
+}
+
+#[test]
+fn standard_output_has_no_volumes() {
+    // The real one writes the rest to a file that is called <stdout>.
+    Place::new().line(Program::Lvpipe, "-s 64k -D 1M -o -", &bytes(3_000_000)).expect(1);
+}
+
+#[test]
+fn input_volumes_are_joined_without_a_seam() {
+    let parts = [bytes(100_000), bytes(65_536), bytes(7)];
+    for program in BOTH {
+        let place = Place::new();
+        for (number, part) in parts.iter().enumerate() {
+            place.write(&format!("part{number}"), part);
+        }
+        place.write("vol", &parts[0]);
+        place.write("change", b"n=$(cat n 2>/dev/null || echo 1); cp part$n vol; echo $((n+1)) > n");
+        let args = ["-q", "-s", "64k", "-n", "3", "-i", "vol", "-A", "sh change"];
+        let outcome = place.run(program, &args, b"").expect(0);
+        assert!(outcome.out == parts.concat(), "{program:?}");
+    }
+}
+
+#[test]
+fn an_input_change_that_fails_delivers_what_was_read() {
+    // The real one hangs.
+    let place = Place::new();
+    place.write("vol", &bytes(100_000));
+    let outcome = place.run(Program::Lvpipe, &["-n", "3", "-i", "vol", "-A", "false"], b"").expect(1);
+    assert!(outcome.out == bytes(100_000));
+    assert!(
+        outcome.err.contains("error running \"false\" to change volume in autoloader - exitcode 1"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn what_a_command_prints_does_not_get_into_the_data() {
+    for program in BOTH {
+        let place = Place::new();
+        place.write("vol", b"data");
+        let outcome = place.run(program, &["-q", "-n", "2", "-i", "vol", "-A", "echo hello"], b"").expect(0);
+        assert_eq!(outcome.out, b"datadata");
+        assert!(outcome.err.contains("hello"), "{outcome}");
+    }
+}
+
+#[test]
+fn the_command_knows_the_volume_and_the_figures() {
+    let place = Place::new();
+    let command = "echo $MBUFFER_VOL $MBUFFER_NUMOUT >> figures";
+    let args = ["-q", "-s", "64k", "-D", "1M", "-A", command, "-o", "out"];
+    place.run(Program::Lvpipe, &args, &bytes(3_000_000)).expect(0);
+    assert_eq!(place.read("figures"), b"2 1048576\n3 2097152\n");
+}
