@@ -1,9 +1,12 @@
 //! Reading a file without changing what the page cache holds of it.
 //!
-//! A read with RWF_NOWAIT (preadv2(2)) succeeds only for what is in the cache already. What it does not give is
-//! read in the ordinary way and then dropped from the cache again. The kernel's read-ahead is switched off for
-//! that file (POSIX_FADV_RANDOM): it would bring in the next part, which would then look as if it had been there.
-//! Parts are large enough to keep a disk busy by themselves.
+//! mincore(2) tells which pages of the file are in the cache. Where some are missing, the range is read in the
+//! ordinary way, in one go, and the missing ones are dropped again: those and no others. The kernel's read-ahead is
+//! switched off for that file (POSIX_FADV_RANDOM): it would bring in the next part, which would then look as if it
+//! had been there. Parts are large enough to keep a disk busy by themselves.
+//!
+//! To users who may not write the file mincore(2) calls all of it resident. So what it calls so is read with
+//! RWF_NOWAIT (preadv2(2)), which gives only what is in the cache; what that does not give is dropped as well.
 
 use std::fs::File;
 use std::io;
@@ -12,23 +15,78 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
+/// How much is asked about at once.
+const PAGES: usize = 256;
+
 /// Switches off read-ahead; without effect where the file system has none.
 pub(super) fn prepare(file: &File) {
     // Advice: a file system that does not take it reads as well.
     let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM);
 }
 
-/// As [`FileExt::read_at`], leaving the page cache as it was.
+/// As [`FileExt::read_at`], leaving the page cache as it was; reads no more than can be asked about at once.
 pub(super) fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
-    match read_if_resident(file, into, offset) {
-        Ok(0) | Err(_) => {}
-        Ok(length) => return Ok(length),
+    let page_size = page_size();
+    let before = (offset % page_size as u64) as usize;
+    let length = into.len().min(PAGES * page_size - before);
+    let into = &mut into[..length];
+    let mut pages = [0; PAGES];
+    let pages = &mut pages[..(before + length).div_ceil(page_size)];
+    let told = ask(file, offset - before as u64, pages, page_size);
+    if told.is_err() || !pages.iter().any(is_missing) {
+        match read_if_resident(file, into, offset) {
+            Ok(0) | Err(_) => pages.fill(0),
+            Ok(length) => return Ok(length),
+        }
     }
     let length = file.read_at(into, offset)?;
-    // Offsets of files are below 2^63.
-    let range = (offset as i64, length as i64);
-    let _ = posix_fadvise(file, range.0, range.1, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    drop_missing(file, offset - before as u64, offset + length as u64, pages, page_size);
     Ok(length)
+}
+
+/// Drops the pages from `begin` on that were not there before they were read, up to `end`.
+fn drop_missing(file: &File, begin: u64, end: u64, pages: &[u8], page_size: usize) {
+    let mut at = begin;
+    for run in pages.chunk_by(|one, next| is_missing(one) == is_missing(next)) {
+        let run_end = at + (run.len() * page_size) as u64;
+        let length = run_end.min(end).saturating_sub(at);
+        // A length of 0 would be all of the rest. Offsets of files are below 2^63.
+        if is_missing(&run[0]) && length > 0 {
+            let _ = posix_fadvise(file, at as i64, length as i64, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
+        at = run_end;
+    }
+}
+
+fn is_missing(page: &u8) -> bool {
+    page & 1 == 0
+}
+
+/// Fills in what mincore(2) says of the file's pages from `offset` on, which is a multiple of their size.
+fn ask(file: &File, offset: u64, pages: &mut [u8], page_size: usize) -> io::Result<()> {
+    let length = pages.len() * page_size;
+    // SAFETY: a new mapping at an address that the kernel chooses. Nothing is read through it, so that it does not
+    // matter whether the file changes or ends before.
+    let mapping = unsafe {
+        libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), offset as i64)
+    };
+    if mapping == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the range is the mapping's, and `pages` has a byte for each of its pages.
+    let told = match unsafe { libc::mincore(mapping, length, pages.as_mut_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: the mapping made above, which nothing refers to.
+    unsafe { libc::munmap(mapping, length) };
+    told
+}
+
+fn page_size() -> usize {
+    // SAFETY: sysconf(3) takes a number and gives one.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
 }
 
 /// Reads what the page cache holds from `offset` on, without waiting for any device.

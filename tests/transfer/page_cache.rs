@@ -1,20 +1,27 @@
 //! The page cache stays as it was: what was not in it is not in it afterwards, what was still is.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::image::{Image, scratch_on_disk};
-use crate::process::{recv, run_pair, send, start};
+use crate::process::{Running, lvpipe, recv, run, run_pair, send, start};
 
 const SIZE: u64 = 8 << 20;
 const PAGE: usize = 4096;
 
-/// Bytes of a file that the page cache holds: mincore(2).
+/// Bytes of a file that the page cache holds.
 fn cached(path: &Path) -> usize {
+    cached_pages(path).iter().filter(|page| **page).count() * PAGE
+}
+
+/// Whether the page cache holds a file's pages, page by page: mincore(2).
+fn cached_pages(path: &Path) -> Vec<bool> {
     let file = File::open(path).expect("a file");
     let length = file.metadata().expect("its size").len() as usize;
     let mut pages = vec![0u8; length.div_ceil(PAGE)];
@@ -27,7 +34,7 @@ fn cached(path: &Path) -> usize {
     assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
     // SAFETY: the mapping made above, which nothing refers to.
     unsafe { libc::munmap(mapping, length) };
-    pages.iter().filter(|page| **page & 1 == 1).count() * PAGE
+    pages.iter().map(|page| page & 1 == 1).collect()
 }
 
 fn drop_from_cache(path: &Path) {
@@ -60,6 +67,40 @@ fn a_source_that_was_cached_still_is() {
     assert!(before > SIZE as usize / 2, "the test's machine has no room for {SIZE} bytes: {before}");
     start(send(&[], &image).stdout(Stdio::null())).end().expect_ok();
     assert!(cached(&image) >= before, "{} of {before} bytes", cached(&image));
+}
+
+/// In the middle of parts, at their ends, and one page in each of many.
+#[test]
+fn of_a_source_that_was_cached_in_part_the_same_pages_still_are() {
+    let scratch = scratch_on_disk();
+    let image = scratch.path().join("image");
+    Image::full(SIZE).write(&image);
+    let page = PAGE as u64;
+    let single: Vec<Range<u64>> = (0..SIZE / page).step_by(37).map(|n| n * page..(n + 1) * page).collect();
+    for wanted in [vec![300 << 10..500 << 10, (2 << 20) - page..(2 << 20) + page, SIZE - page..SIZE], single] {
+        drop_from_cache(&image);
+        let file = File::open(&image).expect("a file");
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("no read-ahead");
+        for range in &wanted {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            file.read_exact_at(&mut bytes, range.start).expect("read");
+        }
+        let before = cached_pages(&image);
+        let wanted: u64 = wanted.iter().map(|range| range.end - range.start).sum();
+        assert_eq!(before.iter().filter(|page| **page).count() as u64 * page, wanted, "read, and no more");
+        for args in [&["-s", "64k"][..], &[]] {
+            let sent = start(send(args, &image).stdout(Stdio::piped()));
+            receive_and_compare(sent);
+            assert!(cached_pages(&image) == before, "{args:?}: {} bytes of {wanted}", cached(&image));
+        }
+    }
+}
+
+/// What a sender of the image sends is that image.
+fn receive_and_compare(mut sent: Running) {
+    let dense = run(lvpipe(["recv", "-q", "-"]).stdin(sent.stdout())).expect_ok();
+    sent.end().expect_ok();
+    Image::full(SIZE).assert_bytes(&dense.stdout);
 }
 
 #[test]
