@@ -76,10 +76,10 @@ mod tests {
 
         let script = "echo '  WARNING: no backup.' >&2; echo '  Pool x not found.' >&2; exit 5";
         let failing = run(OsStr::new("/bin/sh"), "dash", &["-c", script]).expect_err("exits with 5");
-        assert!(failing.to_string().ends_with(" failed: Pool x not found."), "{failing}");
+        assert!(failing.to_string().ends_with(": Pool x not found."), "{failing}");
 
         let silent = run(OsStr::new("sh"), "dash", &["-c", "exit 3"]).expect_err("exits with 3");
-        assert_eq!(silent.to_string(), "sh -c exit 3 failed: exit status: 3");
+        assert_eq!(silent.to_string(), "sh failed: -c exit 3: exit status: 3");
     }
 
     #[test]

@@ -136,6 +136,7 @@ fn every_truncation_is_seen() {
     for length in 0..stream.len() {
         match read(&stream[..length]) {
             Err(WireError::Truncated { .. }) => {}
+            Err(WireError::Empty) if length == 0 => {}
             other => panic!("cut at {length}: {other:?}"),
         }
     }

@@ -236,7 +236,7 @@ fn too_little_memory_says_how_much_would_do() {
     let large_parts = run(&mut send(&["-s", "64M", "-m", "1G"], &image)).expect_ok().stdout;
     let copy = scratch.path().join("copy");
     let ran = run_with_input(&mut recv(&["-m", "64M"], &copy), &large_parts);
-    ran.expect_failure(2, &["so little memory: -m 64.0 MiB: parts of 64M need at least ", "\n  -m "]);
+    ran.expect_failure(2, &["so little memory: -m 67108864: parts of 64M need at least ", "\n  -m "]);
     assert_eq!(names(scratch.path()), ["image"]);
     // The least that it asks for is enough.
     let asked = run(&mut send(&["-m", "1M"], &image)).stderr;
