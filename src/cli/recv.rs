@@ -8,7 +8,7 @@ use clap::Args;
 use super::shared::{Messages, Resources, left_behind, name_parser};
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::{Interruptible, Stop};
@@ -54,7 +54,7 @@ impl Recv {
             used: prelude.used,
             stream: stream.as_ref(),
         };
-        let OpenTarget { held, target, notices } = match (&self.create, &self.target) {
+        let OpenTarget { held, target, in_place, notices } = match (&self.create, &self.target) {
             (Some(new), _) => create_target(new, expected, stop)?,
             (None, Some(name)) => open_target(name, expected, stop)?,
             (None, None) => return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given")),
@@ -69,7 +69,13 @@ impl Recv {
         // The target is closed when this returns, so that what is held for it can be let go.
         if let Err(error) = recv(link, target, receiving) {
             reporter.finish(Outcome::Failed);
-            left_behind(&held.abandon());
+            let mut left = held.abandon();
+            if in_place && error.status() != Status::Guard {
+                left.push(
+                    "the target holds only a part of the volume now: receive it again before it is used".into(),
+                );
+            }
+            left_behind(&left);
             return Err(error);
         }
         match held.keep() {

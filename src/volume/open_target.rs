@@ -38,6 +38,8 @@ pub struct OpenTarget {
     pub target: Arc<dyn Target>,
     /// What is held while it is written.
     pub held: HeldForTarget,
+    /// Whether it was there before and is written where it is, so that a transfer that fails leaves a part of it.
+    pub in_place: bool,
     /// What the user should know.
     pub notices: Vec<String>,
 }
@@ -99,7 +101,7 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
     if kind.is_block_device() {
         open_device(path, name, expected, stop)
     } else if kind.is_file() {
-        Ok(plain(Arc::new(FileTarget::open(path, name)?)))
+        Ok(OpenTarget { in_place: true, ..plain(Arc::new(FileTarget::open(path, name)?)) })
     } else if kind.is_dir() {
         Err(Error::usage("cannot open target", name, "it is a directory")
             .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
@@ -111,7 +113,7 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
 }
 
 fn plain(target: Arc<dyn Target>) -> OpenTarget {
-    OpenTarget { target, held: HeldForTarget::default(), notices: Vec::new() }
+    OpenTarget { target, held: HeldForTarget::default(), in_place: false, notices: Vec::new() }
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
@@ -146,7 +148,7 @@ fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> 
         zeroed: thin.pool.zeroes_new_chunks,
     });
     let target = BlockTarget::open(path, name, discards, stop)?;
-    let mut open = plain(Arc::new(target));
+    let mut open = OpenTarget { in_place: true, ..plain(Arc::new(target)) };
     if let Some(thin) = thin {
         let status = thin.pool.status()?;
         let (used, total) = status.data_chunks;
@@ -237,5 +239,5 @@ pub fn create_target(new: &NewVolume, expected: Expected<'_>, stop: &Stop) -> Re
     let volume = created.volume();
     let mut open = open_device(&volume.path, &volume.full_name(), expected, stop)?;
     notices.append(&mut open.notices);
-    Ok(OpenTarget { held: HeldForTarget { created: Some(created), ..open.held }, notices, ..open })
+    Ok(OpenTarget { held: HeldForTarget { created: Some(created), ..open.held }, in_place: false, notices, ..open })
 }

@@ -201,3 +201,18 @@ fn a_source_is_not_sent_into_itself() {
     start(send(&[], &source).stdout(itself)).end().expect_failure(4, &["standard output is the source itself"]);
     Image::sample().assert_is(&source);
 }
+
+#[test]
+fn a_transfer_that_fails_says_that_the_target_is_half_written() {
+    let scratch = scratch_in_memory();
+    let source = scratch.path().join("image");
+    Image::sample().write(&source);
+    let stream = run(&mut send(&["-s", "64k"], &source)).expect_ok().stdout;
+    let target = scratch.path().join("copy");
+    fs::write(&target, "old").expect("written");
+    run_with_input(&mut recv(&[], &target), &stream[..stream.len() / 2])
+        .expect_failure(3, &["lvpipe: the target holds only a part of the volume now: receive it again"]);
+    let new = scratch.path().join("new");
+    let ran = run_with_input(&mut recv(&[], &new), &stream[..stream.len() / 2]);
+    assert!(!ran.stderr.contains("only a part"), "{ran}");
+}
