@@ -110,6 +110,7 @@ impl Send {
         // The source is closed when this returns, so that what is held for it can be let go.
         if let Err(error) = send(input, link, "stdout", sending) {
             reporter.finish(Outcome::Failed);
+            drop(changing);
             left_behind(&held.abandon());
             return Err(error);
         }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Write};
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::adapt::Adapt;
 use super::encode::{Encoding, Outgoing};
@@ -32,7 +32,8 @@ pub(super) struct LinkWriter<W> {
     pub(super) link: W,
     pub(super) name: String,
     /// The source, if it must be the same at the end as it was at the start.
-    pub(super) steady_source: Option<Arc<dyn Source>>,
+    /// Not held by this thread: blocked in a pipe, it may outlive the run.
+    pub(super) steady_source: Option<Weak<dyn Source>>,
     pub(super) rate: Option<Rate>,
     pub(super) adapt: Option<Adapt>,
     pub(super) encoding: Arc<Encoding>,
@@ -97,9 +98,11 @@ impl<W: Write> LinkWriter<W> {
             return Err(Stopped);
         }
         // All has been read. Without the end frame what was sent is a truncated stream, on the other side too.
-        if let Some(Err(changed)) = self.steady_source.take().map(|source| source.unchanged()) {
-            self.stop.fail(changed);
-            return Err(Stopped);
+        if let Some(source) = self.steady_source.take() {
+            source.upgrade().ok_or(Stopped)?.unchanged().map_err(|changed| {
+                self.stop.fail(changed);
+                Stopped
+            })?;
         }
         let payload = self.totals.encode();
         let header = FrameHeader::end(self.position, &payload);

@@ -89,7 +89,7 @@ pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, se
     let writer = LinkWriter {
         link,
         name: link_name.into(),
-        steady_source,
+        steady_source: steady_source.as_ref().map(Arc::downgrade),
         rate,
         adapt,
         encoding,
@@ -108,7 +108,10 @@ pub fn send(input: Input, link: impl Write + Send + 'static, link_name: &str, se
             *written.lock().unwrap_or_else(PoisonError::into_inner) = Some(totals);
         }
     })?;
-    crew.wait()?;
+    let done = crew.wait();
+    // Held until here for the link's thread, which may outlive a run that is ended and must not keep a volume open.
+    drop(steady_source);
+    done?;
     let totals = end.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Without an end and without an error only a worker that panicked can have been.
     totals.ok_or_else(|| panicked("a worker"))

@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("kmod", "depmod and modprobe for the lab's kernel", &[Test]),
     ("lvm2", "LVM in the lab", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
+    ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
     ("pv", "a slow link in tests", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),

@@ -32,4 +32,5 @@ head -c 1000001 /dev/urandom >stream
 thin b/stream 4m
 lvpipe send - <stream | lvpipe recv b/stream
 equal 'the stream' "$(head -c 1000001 /dev/b/stream | sha256sum)" "$(sha256sum <stream)"
-equal 'behind it, in its last chunk' "$(tail -c +1000002 /dev/b/stream | head -c 48575 | tr -d '\0' | wc -c)" 0
+dd if=/dev/b/stream of=chunks bs=1M count=1 status=none
+equal 'behind it, in its last chunk' "$(tail -c +1000002 chunks | tr -d '\0' | wc -c)" 0
