@@ -4,7 +4,7 @@
 //! bytes at every output, in order, and mbuffer's exit status. From the ground up:
 //!
 //! - [`log`], [`counters`]: what is said, and what was moved.
-//! - [`geometry`], [`memory`], [`stash`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
+//! - [`geometry`], [`memory`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
 //! - [`pace`], [`rate`], [`stride`]: how fast each side may go, and in which steps.
 //! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
 //! - [`media`]: changing volumes.
@@ -32,7 +32,6 @@ pub mod reader;
 pub mod ring;
 pub mod run;
 mod signals;
-pub mod stash;
 pub mod status;
 pub mod stride;
 pub mod watchdog;

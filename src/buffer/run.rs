@@ -26,7 +26,6 @@ use super::rate::Rate;
 use super::reader::Reader;
 use super::ring::{Drain, Filler, Ring, Watermarks};
 use super::signals;
-use super::stash::Stash;
 use super::status::{self, Figures, Totals};
 use super::watchdog::Watchdog;
 use super::writer::{Failure, Manner, Writer};
@@ -130,8 +129,7 @@ struct Wires {
 pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     let counters = Arc::new(Counters::new(plan.outputs.len()));
     let ends = plan.outputs.len() + plan.hashes.len();
-    let stash = if can_move_pages(&plan) { Stash::for_blocks(plan.geometry.block) } else { Stash::default() };
-    let (ring, filler, drains) = Ring::new(plan.memory, stash, plan.geometry, plan.marks, ends);
+    let (ring, filler, drains) = Ring::new(plan.memory, plan.geometry, plan.marks, ends);
     let (events, reports) = unbounded();
     let (end, ended) = unbounded();
     let wires = Wires { events, reports, end, ended };
@@ -168,20 +166,6 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     start_hashes(&plan.hashes, drains, &wires)?;
     start_reader(reader, filler, &ring, &wires)?;
     view.wait(&wires)
-}
-
-/// Whether no option needs to see the bytes, or how many are moved at once, and both sides can move pages.
-fn can_move_pages(plan: &Plan) -> bool {
-    let [output] = plan.outputs.as_slice() else { return false };
-    let manner = &plan.manner;
-    plan.hashes.is_empty()
-        && plan.read_rate.is_none()
-        && manner.rate.is_none()
-        && manner.pause.is_zero()
-        && plan.input.kind() == Kind::Pipe
-        && !plan.input.has_volumes()
-        && matches!(output.kind(), Kind::Pipe | Kind::Socket)
-        && output.path().is_none()
 }
 
 fn no_thread(error: &io::Error) -> Fatal {
