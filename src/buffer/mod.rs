@@ -9,7 +9,7 @@
 //! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
 //! - [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
-//! - [`status`], `bar`, [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
+//! - [`status`], `bar`, [`view`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
 //!
 //! One thread reads, one an output writes, one a hash computes; the main thread waits for them, for signals and for
 //! the clock. It alone decides when the run is over, and then returns whatever the others are waiting for: the
@@ -34,6 +34,7 @@ pub mod run;
 mod signals;
 pub mod status;
 pub mod stride;
+pub mod view;
 pub mod watchdog;
 pub mod writer;
 
