@@ -15,7 +15,7 @@ use super::counters::Counters;
 use super::descriptor::{self, Kind};
 use super::input::Input;
 use super::log::Log;
-use super::media::{Change, Changer, Progress, Side};
+use super::media::{Change, Changer, Side};
 use super::pace::Pace;
 use super::rate::Rate;
 use super::ring::{Filler, Ring};
@@ -121,10 +121,8 @@ impl Reader {
             self.log.error(&format!("error closing {}: {}", self.input.name(), super::reason(&error)));
             return false;
         }
-        let written = self.counters.main_written();
-        let progress = Progress { volume: *volume, read: self.counters.read.load(Ordering::Relaxed), written };
         let name = self.input.name().to_owned();
-        match self.changer.change(Side::Input, name.as_ref(), progress, &self.log) {
+        match self.changer.change(Side::Input, name.as_ref(), *volume, &self.counters, &self.log) {
             Change::Done => match self.input.reopen(&self.log) {
                 Ok(()) => true,
                 Err(fatal) => {

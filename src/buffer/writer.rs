@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use super::counters::Counters;
 use super::descriptor::{self, Kind};
 use super::log::Log;
-use super::media::{Change, Changer, Progress, Side};
+use super::media::{Change, Changer, Side};
 use super::output::Output;
 use super::pace::Pace;
 use super::rate::Rate;
@@ -174,10 +174,9 @@ impl Writer {
         }
         self.log.info(&format!("time for writing volume: {:.6}sec.", volume.start.elapsed().as_secs_f64()));
         volume.number += 1;
-        let read = self.counters.read.load(Ordering::Relaxed);
-        let progress = Progress { volume: volume.number, read, written: self.counters.main_written() };
         let path = self.output.path().map_or_else(PathBuf::new, PathBuf::from);
-        let failed = match self.manner.changer.change(Side::Output, &path, progress, &self.log) {
+        let failed = match self.manner.changer.change(Side::Output, &path, volume.number, &self.counters, &self.log)
+        {
             Change::Done => match self.output.reopen(&self.log) {
                 Ok(()) => {
                     *volume =

@@ -160,11 +160,11 @@ impl Setup {
             Choice::ReadRate(rate) => self.read_rate = Some(rate),
             Choice::WriteRate(rate) => self.write_rate = Some(rate),
             Choice::LeastRate(rate) => self.least_rate = Some(rate),
-            Choice::AutoloadTime(seconds) => self.autoload.seconds = seconds,
+            Choice::AutoloadTime(seconds) => self.set_autoload_time(seconds)?,
             Choice::AutoloadCommand(command) => self.autoload.command = Some(command),
             // It counted from the start.
             Choice::Verbose(_) => {}
-            Choice::Watchdog(seconds) => self.watchdog = Some((seconds, Some(self.start_watchdog(seconds)?))),
+            Choice::Watchdog(seconds) => self.set_watchdog(seconds)?,
             Choice::TcpBuffer(bytes) => self.tuning.buffer = Some(socket_buffer(bytes)),
             Choice::TcpTimeout(milliseconds) => self.tuning.timeout = Duration::from_millis(milliseconds),
             Choice::Hash(name) => self.hashes.extend(Algorithm::by_name(name)),
@@ -274,6 +274,24 @@ impl Setup {
             Ok(file) => self.log.set_file(file),
             Err(error) => self.log.error(&format!("error opening log file: {}", reason(&error))),
         }
+    }
+
+    /// `-a` and `-W` are held against each other by whichever comes second, as mbuffer does: it counts `-a` one second
+    /// short, and the two orders have different limits.
+    fn set_autoload_time(&mut self, seconds: u64) -> Result<(), Fatal> {
+        if self.watchdog.as_ref().is_some_and(|(timeout, _)| *timeout < seconds) {
+            return Err(Fatal::new("autoload time must be smaller than watchdog timeout"));
+        }
+        self.autoload.seconds = seconds;
+        Ok(())
+    }
+
+    fn set_watchdog(&mut self, seconds: u64) -> Result<(), Fatal> {
+        if seconds / 2 < self.autoload.seconds.saturating_sub(1) {
+            return Err(Fatal::new("timeout must be at least 2x autoload time"));
+        }
+        self.watchdog = Some((seconds, Some(self.start_watchdog(seconds)?)));
+        Ok(())
     }
 
     fn start_watchdog(&self, seconds: u64) -> Result<Watchdog, Fatal> {

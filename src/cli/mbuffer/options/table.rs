@@ -257,7 +257,8 @@ pub const OPTIONS: &[Opt] = &[
         "set watchdog timeout to <time> seconds",
         "Every so many seconds: if no byte was read, or none written, and the other side or an option is not the \
          reason, the program ends with status 1. The clock starts here, so a -W before -I also limits the wait for a \
-         connection, which then ends by SIGINT. Changing a volume counts as standing still.",
+         connection, which then ends by SIGINT. Changing a volume counts as standing still, the time of -a excepted; -a must not be \
+         longer than this, and an -a before -W not much longer than half of it.",
     ),
     opt(Key::Ipv4, &["-4"], None, "force use of IPv4", "Later -I and -O use IPv4."),
     opt(

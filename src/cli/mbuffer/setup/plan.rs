@@ -33,8 +33,9 @@ impl Setup {
         let files = self.targets.iter().any(|target| matches!(target, Target::File(..) | Target::Stdout));
         let (outputs, unopened) = self.open_outputs(&input, streams)?;
         let stdout_is_data = outputs.iter().any(|output| output.name() == "<stdout>");
+        self.warn_of_nobody(files);
         let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
-        self.warn(&input, &manner, geometry, files)?;
+        self.check_input_block(&input, geometry);
         let watchdog = match self.watchdog.take() {
             Some((seconds, None)) => Some(self.start_watchdog(seconds)?),
             Some((_, watchdog)) => watchdog,
@@ -105,12 +106,7 @@ impl Setup {
                 )));
             }
         }
-        match &self.watchdog {
-            Some((seconds, _)) if seconds / 2 < self.autoload.seconds => {
-                Err(Fatal::new("timeout must be at least 2x autoload time"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn memory(&self, geometry: Geometry) -> Result<Memory, Fatal> {
@@ -211,15 +207,18 @@ impl Setup {
         })
     }
 
-    fn warn(&self, input: &Input, manner: &Manner, geometry: Geometry, files: bool) -> Result<(), Fatal> {
+    /// A volume that is full, or read, would have nobody to change it.
+    fn warn_of_nobody(&self, files: bool) {
+        if files && !self.autoload.is_there() && File::open("/dev/tty").is_err() {
+            self.log.warning("No controlling terminal and no autoloader command specified.");
+        }
+    }
+
+    fn check_input_block(&self, input: &Input, geometry: Geometry) {
         if input.kind() == Kind::Device && !geometry.block.is_multiple_of(input.native_block()) {
             let native = input.native_block();
             self.log.warning(&format!("Block size is not a multiple of native input size ({native}B)."));
         }
-        if files && !manner.changer.autoload.is_there() && File::open("/dev/tty").is_err() {
-            self.log.warning("No controlling terminal and no autoloader command specified.");
-        }
-        Ok(())
     }
 
     fn marks(&self) -> Watermarks {
