@@ -91,7 +91,7 @@ impl Algorithm {
     pub fn run(&self, mut drain: Drain) -> String {
         let mut hasher = (self.maker)();
         let mut taken = 0;
-        while let Some(data) = drain.next_bytes(taken) {
+        while let Some(data) = drain.next(taken) {
             hasher.add(data);
             taken = data.len();
         }

@@ -52,6 +52,7 @@ pub struct Log {
     level: AtomicU8,
     failed: AtomicBool,
     end_on_error: AtomicBool,
+    must_end: AtomicBool,
 }
 
 struct Sink {
@@ -67,6 +68,7 @@ impl Log {
             level: AtomicU8::new(Level::Warning as u8),
             failed: AtomicBool::new(false),
             end_on_error: AtomicBool::new(false),
+            must_end: AtomicBool::new(false),
         }
     }
 
@@ -90,7 +92,7 @@ impl Log {
         self.sink().prefix = prefix;
     }
 
-    /// From now on the first error ends the run (`-e`).
+    /// From now on the first error ends the run (`-e`); one that was raised before does not.
     pub fn end_on_error(&self) {
         self.end_on_error.store(true, Ordering::Relaxed);
     }
@@ -100,9 +102,9 @@ impl Log {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Whether the run must end now: an error was raised, and `-e` was given before.
+    /// Whether the run must end now: an error was raised after `-e` was given. Nothing more is said then.
     pub fn must_end(&self) -> bool {
-        self.failed() && self.end_on_error.load(Ordering::Relaxed)
+        self.must_end.load(Ordering::SeqCst)
     }
 
     /// What ends the run.
@@ -115,6 +117,9 @@ impl Log {
     pub fn error(&self, text: &str) {
         self.failed.store(true, Ordering::SeqCst);
         self.say(Level::Error, "error: ", text);
+        if self.end_on_error.load(Ordering::Relaxed) {
+            self.must_end.store(true, Ordering::SeqCst);
+        }
     }
 
     /// What may matter, and does not change the status.
@@ -170,7 +175,7 @@ impl Log {
     }
 
     fn say(&self, level: Level, kind: &str, text: &str) {
-        if self.shows(level) {
+        if self.shows(level) && !self.must_end() {
             let mut sink = self.sink();
             let line = format!("{}{kind}{text}\n", sink.prefix);
             sink.write(line.as_bytes());
@@ -230,6 +235,8 @@ mod tests {
         log.error("e");
         assert!(log.failed() && !log.must_end());
         log.end_on_error();
+        assert!(!log.must_end(), "that error was raised before");
+        log.error("e");
         assert!(log.must_end());
     }
 }

@@ -9,8 +9,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::counters::Counters;
 use super::descriptor;
 use super::log::Log;
 
@@ -37,17 +39,6 @@ pub enum Side {
     Input,
     /// The main output.
     Output,
-}
-
-/// Figures of the run, for the command's environment.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// The number of the volume that is asked for; the first of the run was 1.
-    pub volume: u64,
-    /// Bytes read so far.
-    pub read: u64,
-    /// Bytes written so far.
-    pub written: u64,
 }
 
 /// Who changes volumes.
@@ -80,11 +71,11 @@ impl Changer {
         self.autoload.is_there() || descriptor::is_terminal(io::stderr().as_fd())
     }
 
-    /// Asks for the next volume of `device`, which is closed.
-    pub fn change(&self, side: Side, device: &Path, progress: Progress, log: &Log) -> Change {
+    /// Asks for volume number `volume` of `device`, which is closed; the first of the run was 1.
+    pub fn change(&self, side: Side, device: &Path, volume: u64, counters: &Counters, log: &Log) -> Change {
         let start = Instant::now();
         let change = if self.autoload.is_there() {
-            self.run_command(side, device, progress, log)
+            self.run_command(side, device, volume, counters, log)
         } else if descriptor::is_terminal(io::stderr().as_fd()) {
             ask(side, log)
         } else {
@@ -97,7 +88,7 @@ impl Changer {
         change
     }
 
-    fn run_command(&self, side: Side, device: &Path, progress: Progress, log: &Log) -> Change {
+    fn run_command(&self, side: Side, device: &Path, volume: u64, counters: &Counters, log: &Log) -> Change {
         let mut command = match &self.autoload.command {
             Some(text) => shell(text),
             None => {
@@ -112,9 +103,9 @@ impl Changer {
         };
         let direction = if side == Side::Input { "input" } else { "output" };
         log.info(&format!("requesting new {direction} volume with command '{shown}'"));
-        command.env("MBUFFER_VOL", progress.volume.to_string());
-        command.env("MBUFFER_NUMIN", progress.read.to_string());
-        command.env("MBUFFER_NUMOUT", progress.written.to_string());
+        command.env("MBUFFER_VOL", volume.to_string());
+        command.env("MBUFFER_NUMIN", counters.read.load(Ordering::Relaxed).to_string());
+        command.env("MBUFFER_NUMOUT", counters.main_written().to_string());
         if self.stdin_is_data {
             command.stdin(Stdio::null());
         }
@@ -123,7 +114,10 @@ impl Changer {
         }
         let code = match command.status() {
             Ok(status) if status.success() => {
+                // The user asked for this wait: it is no stall.
+                counters.rests.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_secs(self.autoload.seconds));
+                counters.rests.fetch_add(1, Ordering::Relaxed);
                 return Change::Done;
             }
             Ok(status) => status.code(),
@@ -190,8 +184,6 @@ fn answer() -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const PROGRESS: Progress = Progress { volume: 2, read: 300, written: 200 };
-
     fn changer(command: &str) -> Changer {
         let autoload = Autoload { command: Some(command.into()), seconds: 0 };
         Changer { autoload, stdin_is_data: true, stdout_is_data: true }
@@ -200,13 +192,16 @@ mod tests {
     #[test]
     fn the_command_learns_the_figures_from_its_environment() {
         let command = "test $MBUFFER_VOL = 2 && test $MBUFFER_NUMIN = 300 && test $MBUFFER_NUMOUT = 200";
-        let log = Log::new("mbuffer");
-        assert_eq!(changer(command).change(Side::Output, Path::new("x"), PROGRESS, &log), Change::Done);
+        let (log, counters) = (Log::new("mbuffer"), Counters::new(1));
+        counters.read.store(300, Ordering::Relaxed);
+        counters.written[0].bytes.store(200, Ordering::Relaxed);
+        assert_eq!(changer(command).change(Side::Output, Path::new("x"), 2, &counters, &log), Change::Done);
     }
 
     #[test]
     fn a_command_that_fails_is_named_with_its_status() {
-        let change = changer("exit 3").change(Side::Output, Path::new("x"), PROGRESS, &Log::new("mbuffer"));
+        let change =
+            changer("exit 3").change(Side::Output, Path::new("x"), 2, &Counters::new(1), &Log::new("mbuffer"));
         let expected = "error running \"exit 3\" to change volume in autoloader - exitcode 3";
         assert_eq!(change, Change::Failed(expected.into()));
     }

@@ -4,12 +4,12 @@
 //! bytes at every output, in order, and mbuffer's exit status. From the ground up:
 //!
 //! - [`log`], [`counters`]: what is said, and what was moved.
-//! - [`geometry`], [`memory`], [`stash`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
+//! - [`geometry`], [`memory`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
 //! - [`pace`], [`rate`], [`stride`]: how fast each side may go, and in which steps.
 //! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
 //! - [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
-//! - [`status`], `bar`, [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
+//! - [`status`], `bar`, [`view`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
 //!
 //! One thread reads, one an output writes, one a hash computes; the main thread waits for them, for signals and for
 //! the clock. It alone decides when the run is over, and then returns whatever the others are waiting for: the
@@ -32,9 +32,9 @@ pub mod reader;
 pub mod ring;
 pub mod run;
 mod signals;
-pub mod stash;
 pub mod status;
 pub mod stride;
+pub mod view;
 pub mod watchdog;
 pub mod writer;
 

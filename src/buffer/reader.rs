@@ -15,11 +15,10 @@ use super::counters::Counters;
 use super::descriptor::{self, Kind};
 use super::input::Input;
 use super::log::Log;
-use super::media::{Change, Changer, Progress, Side};
+use super::media::{Change, Changer, Side};
 use super::pace::Pace;
 use super::rate::Rate;
-use super::ring::{Filler, Ring, Space};
-use super::stash::{self, Taken};
+use super::ring::{Filler, Ring};
 use super::why;
 
 /// A tape record larger than this is not read: the drives' own limit is 16 MiB - 1.
@@ -65,34 +64,23 @@ impl Reader {
         let mut records = Records::default();
         let mut volume = 1;
         let mut volume_start = Instant::now();
-        let mut is_full = false;
         let roomy = self.input.kind() == Kind::Pipe && descriptor::widen_pipe(self.input.as_fd()) >= ROOMY;
         let mut crumbs = 0;
-        loop {
-            let space = if is_full { filler.next_slot() } else { filler.next(added) };
-            (added, is_full) = (0, false);
+        while let Some(space) = filler.next(added) {
+            added = 0;
             let rate = self.rate.as_ref().map(|rate| rate.now(ring));
-            let moved = match space {
-                None => return 0,
-                Some(Space::Pipe { inlet, most, held }) => stash::take_in(self.input.as_fd(), inlet, most, held),
-                Some(Space::Bytes(space)) => {
-                    let most = self.most_at_once(space.len(), rate);
-                    pace.wait();
-                    let read = records.read(&mut self.input, &mut space[..most], &self.log);
-                    read.map(|bytes| if bytes == 0 { Taken::End } else { Taken::Bytes(bytes) })
-                }
-            };
-            match moved {
-                Ok(Taken::Full) => is_full = true,
-                Ok(Taken::End) => {
-                    self.log
-                        .info(&format!("time for reading volume: {:.6}sec.", volume_start.elapsed().as_secs_f64()));
+            let most = self.most_at_once(space.len(), rate);
+            pace.wait();
+            match records.read(&mut self.input, &mut space[..most], &self.log) {
+                Ok(0) => {
+                    let seconds = volume_start.elapsed().as_secs_f64();
+                    self.log.info(&format!("time for reading volume: {seconds:.6}sec."));
                     if !self.next_volume(&mut volume) {
                         return 0;
                     }
                     volume_start = Instant::now();
                 }
-                Ok(Taken::Bytes(bytes)) => {
+                Ok(bytes) => {
                     added = bytes;
                     self.counters.read.fetch_add(bytes as u64, Ordering::Relaxed);
                     if let Some(rate) = rate {
@@ -111,6 +99,7 @@ impl Reader {
                 }
             }
         }
+        0
     }
 
     fn most_at_once(&self, space: usize, rate: Option<u64>) -> usize {
@@ -132,10 +121,8 @@ impl Reader {
             self.log.error(&format!("error closing {}: {}", self.input.name(), super::reason(&error)));
             return false;
         }
-        let written = self.counters.main_written();
-        let progress = Progress { volume: *volume, read: self.counters.read.load(Ordering::Relaxed), written };
         let name = self.input.name().to_owned();
-        match self.changer.change(Side::Input, name.as_ref(), progress, &self.log) {
+        match self.changer.change(Side::Input, name.as_ref(), *volume, &self.counters, &self.log) {
             Change::Done => match self.input.reopen(&self.log) {
                 Ok(()) => true,
                 Err(fatal) => {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 
@@ -18,7 +18,7 @@ use super::descriptor::{Kind, widen_pipe};
 use super::geometry::Geometry;
 use super::hash::Algorithm;
 use super::input::Input;
-use super::log::{Level, Log};
+use super::log::Log;
 use super::media::Changer;
 use super::memory::Memory;
 use super::output::Output;
@@ -26,8 +26,7 @@ use super::rate::Rate;
 use super::reader::Reader;
 use super::ring::{Drain, Filler, Ring, Watermarks};
 use super::signals;
-use super::stash::Stash;
-use super::status::{self, Figures, Totals};
+use super::view::{Show, Unopened, View};
 use super::watchdog::Watchdog;
 use super::writer::{Failure, Manner, Writer};
 
@@ -59,28 +58,6 @@ pub struct Plan {
     pub show: Show,
     /// `-W`.
     pub watchdog: Option<Watchdog>,
-}
-
-/// An output that could not be opened; that was said, and is said again at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unopened {
-    /// Its name on the command line.
-    pub name: String,
-    /// The system's words.
-    pub why: String,
-}
-
-/// What is shown while it runs and at its end.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Show {
-    /// Status and summary on fd 2.
-    pub on_terminal: bool,
-    /// Status and summary in the log file.
-    pub in_log: bool,
-    /// Between two status lines.
-    pub interval: Duration,
-    /// A bar instead of the status line, if fd 2 is a terminal.
-    pub bar: bool,
 }
 
 /// What a thread reports to the main thread.
@@ -130,8 +107,7 @@ struct Wires {
 pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     let counters = Arc::new(Counters::new(plan.outputs.len()));
     let ends = plan.outputs.len() + plan.hashes.len();
-    let stash = if can_move_pages(&plan) { Stash::for_blocks(plan.geometry.block) } else { Stash::default() };
-    let (ring, filler, drains) = Ring::new(plan.memory, stash, plan.geometry, plan.marks, ends);
+    let (ring, filler, drains) = Ring::new(plan.memory, plan.geometry, plan.marks, ends);
     let (events, reports) = unbounded();
     let (end, ended) = unbounded();
     let wires = Wires { events, reports, end, ended };
@@ -143,6 +119,7 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         Kind::File(size) if plan.input.has_volumes() && size > 0 => Some(size),
         _ => None,
     };
+    let bar = plan.show.bar && plan.show.on_terminal;
     let view = View {
         names: plan.outputs.iter().map(|output| output.name().to_owned()).collect(),
         unopened: plan.unopened,
@@ -154,6 +131,8 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         ring: ring.clone(),
         log: log.clone(),
         start: Instant::now(),
+        bar: bar.then(|| Bar::new(file_size)).flatten(),
+        shown: None,
     };
     let reader = Reader {
         input: plan.input,
@@ -167,21 +146,29 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     start_writers(plan.outputs, &plan.manner, &mut drains, &ring, &counters, log, &wires)?;
     start_hashes(&plan.hashes, drains, &wires)?;
     start_reader(reader, filler, &ring, &wires)?;
-    view.wait(&wires)
+    wait(view, &wires)
 }
 
-/// Whether no option needs to see the bytes, or how many are moved at once, and both sides can move pages.
-fn can_move_pages(plan: &Plan) -> bool {
-    let [output] = plan.outputs.as_slice() else { return false };
-    let manner = &plan.manner;
-    plan.hashes.is_empty()
-        && plan.read_rate.is_none()
-        && manner.rate.is_none()
-        && manner.pause.is_zero()
-        && plan.input.kind() == Kind::Pipe
-        && !plan.input.has_volumes()
-        && matches!(output.kind(), Kind::Pipe | Kind::Socket)
-        && output.path().is_none()
+/// Waits for the end, whatever brings it, and shows how it goes meanwhile. The exit status.
+fn wait(mut view: View, wires: &Wires) -> Result<u8, Fatal> {
+    let mut progress = Progress {
+        reading: true,
+        outputs: view.names.iter().map(|_| None).collect(),
+        hashes: view.hashes.iter().map(|_| None).collect(),
+    };
+    while !progress.is_over() {
+        select! {
+            recv(wires.reports) -> event => if let Ok(event) = event { progress.note(event) },
+            recv(wires.ended) -> _ => break,
+            default(view.until_next()) => view.tick(),
+        }
+        if view.log.must_end() {
+            view.end_line();
+            return Ok(1);
+        }
+    }
+    view.end_line();
+    Ok(view.conclude(&progress.outputs, &progress.hashes))
 }
 
 fn no_thread(error: &io::Error) -> Fatal {
@@ -236,148 +223,4 @@ fn start_reader(reader: Reader, filler: Filler, ring: &Arc<Ring>, wires: &Wires)
         counters.read_done.store(true, Ordering::SeqCst);
         let _ = events.send(Event::Read);
     })
-}
-
-/// What the main thread looks at and shows.
-struct View {
-    names: Vec<String>,
-    unopened: Vec<Unopened>,
-    hashes: Vec<Algorithm>,
-    show: Show,
-    block: u64,
-    file_size: Option<u64>,
-    counters: Arc<Counters>,
-    ring: Arc<Ring>,
-    log: Arc<Log>,
-    start: Instant,
-}
-
-/// What the last status line was made from.
-struct Shown {
-    at: Instant,
-    read: u64,
-    written: u64,
-    // No line has been shown yet.
-    first: bool,
-}
-
-impl View {
-    fn wait(&self, wires: &Wires) -> Result<u8, Fatal> {
-        let mut progress = Progress {
-            reading: true,
-            outputs: self.names.iter().map(|_| None).collect(),
-            hashes: self.hashes.iter().map(|_| None).collect(),
-        };
-        let mut shown: Option<Shown> = None;
-        let bar = (self.show.bar && self.show.on_terminal).then(|| Bar::new(self.file_size)).flatten();
-        while !progress.is_over() {
-            select! {
-                recv(wires.reports) -> event => if let Ok(event) = event { progress.note(event) },
-                recv(wires.ended) -> _ => break,
-                default(self.until_next(shown.as_ref())) => self.tick(&mut shown, bar.as_ref()),
-            }
-            if self.log.must_end() {
-                return Ok(1);
-            }
-        }
-        match &bar {
-            Some(bar) => bar.clear(),
-            None if shown.is_some_and(|shown| !shown.first) && self.show.on_terminal => self.log.terminal(b"\n"),
-            None => {}
-        }
-        Ok(self.conclude(&progress))
-    }
-
-    /// How long to wait for events before the status line is due.
-    fn until_next(&self, shown: Option<&Shown>) -> Duration {
-        if !self.show.on_terminal && !self.show.in_log {
-            return Duration::from_secs(3600);
-        }
-        match shown {
-            // The clock of the status line starts with the first full block.
-            None => self.show.interval.min(Duration::from_millis(100)),
-            Some(shown) => (shown.at + self.show.interval).saturating_duration_since(Instant::now()),
-        }
-    }
-
-    fn tick(&self, shown: &mut Option<Shown>, bar: Option<&Bar>) {
-        let now = Shown {
-            at: Instant::now(),
-            read: self.counters.read.load(Ordering::Relaxed),
-            written: self.counters.all_written(),
-            first: false,
-        };
-        let Some(before) = shown else {
-            if now.read >= self.block {
-                *shown = Some(Shown { at: now.at, read: 0, written: 0, first: true });
-            }
-            return;
-        };
-        let since = if before.first { self.start } else { before.at };
-        let seconds = now.at.saturating_duration_since(since).as_secs_f64().max(1e-3);
-        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        let fill = self.ring.fill().bytes as f64 * 100.0 / self.ring.capacity() as f64;
-        let figures = Figures {
-            read_rate: rate(now.read, before.read),
-            write_rate: rate(now.written, before.written),
-            written: self.written(),
-            outputs: self.counters.alive(),
-            fill,
-            done: self.file_size.map(|size| (self.written() as f64 * 100.0 / size as f64).min(100.0)),
-        };
-        let line = status::line(&figures);
-        match bar {
-            Some(bar) => bar.show(&figures),
-            None if self.show.on_terminal => self.log.terminal(format!("\r{line}").as_bytes()),
-            None => {}
-        }
-        if self.show.in_log && self.log.shows(Level::Warning) {
-            self.log.file_line(&line);
-        }
-        *shown = Some(now);
-    }
-
-    /// Bytes at the output that got most: what a user calls the total.
-    fn written(&self) -> u64 {
-        let alive = self.counters.written.iter().filter(|written| !written.failed.load(Ordering::Relaxed));
-        let most = alive.map(|written| written.bytes.load(Ordering::Relaxed)).max();
-        most.unwrap_or_else(|| self.counters.main_written())
-    }
-
-    /// Says how it went: hashes, lost outputs, the summary. Returns the exit status.
-    fn conclude(&self, progress: &Progress) -> u8 {
-        let time = self.start.elapsed();
-        for (algorithm, hash) in self.hashes.iter().zip(&progress.hashes) {
-            if let Some(hash) = hash {
-                let line = format!("{} hash: {hash}\n", algorithm.name());
-                self.log.terminal(line.as_bytes());
-                self.log.file(line.as_bytes());
-            }
-        }
-        let mut lost = false;
-        for (name, result) in self.names.iter().zip(&progress.outputs) {
-            let why = match result {
-                Some(Ok(())) => continue,
-                Some(Err(Failure(why))) => why.as_str(),
-                None => "canceled",
-            };
-            lost = true;
-            self.log.warning(&format!("error during output to {name}: {why}"));
-        }
-        for Unopened { name, why } in &self.unopened {
-            self.log.warning(&format!("error during output to {name}: {why}"));
-        }
-        let fill = self.ring.fill();
-        let outputs = progress.outputs.iter().filter(|result| !matches!(result, Some(Err(_)))).count();
-        let totals =
-            Totals { written: self.written(), outputs: outputs.max(1), time, empty: fill.empty, full: fill.full };
-        let summary = status::summary(&totals);
-        if self.show.on_terminal {
-            self.log.terminal(summary.as_bytes());
-        }
-        if self.show.in_log {
-            self.log.file(summary.as_bytes());
-        }
-        u8::from(lost || self.log.failed())
-    }
 }

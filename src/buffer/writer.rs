@@ -7,7 +7,7 @@
 //! Where the output may be a tape, each `write` is one block: that is a record there. To a pipe or connection a write
 //! is as large as what the ring has in one piece.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,12 +18,11 @@ use nix::errno::Errno;
 use super::counters::Counters;
 use super::descriptor::{self, Kind};
 use super::log::Log;
-use super::media::{Change, Changer, Progress, Side};
+use super::media::{Change, Changer, Side};
 use super::output::Output;
 use super::pace::Pace;
 use super::rate::Rate;
-use super::ring::{Drain, Piece, Ring};
-use super::stash;
+use super::ring::{Drain, Ring};
 use super::stride::Stride;
 use super::why;
 
@@ -93,18 +92,15 @@ impl Writer {
         let mut taken = 0;
         let mut in_block = 0;
         let mut stride = Stride::new(self.manner.watched);
-        while let Some(piece) = drain.next(taken) {
+        while let Some(data) = drain.next(taken) {
             if self.volume_is_full(&volume) {
                 self.next_volume(&mut volume)?;
             }
             let rate = self.manner.rate.as_ref().map(|rate| rate.now(ring));
-            let most = self.most_at_once(piece.len(), in_block, rate, &stride);
+            let most = self.most_at_once(data.len(), in_block, rate, &stride);
             pace.wait();
             let start = Instant::now();
-            taken = match piece {
-                Piece::Bytes(data) => self.write_some(&data[..most], &mut volume)?,
-                Piece::Pipe { outlet, .. } => self.move_some(outlet, most)?,
-            };
+            taken = self.write_some(&data[..most], &mut volume)?;
             stride.took(start.elapsed());
             self.counters.written[self.index].bytes.fetch_add(taken as u64, Ordering::Relaxed);
             volume.written += taken as u64;
@@ -164,14 +160,6 @@ impl Writer {
         }
     }
 
-    /// Moves at least one byte from a pipe of ours to the output.
-    fn move_some(&self, outlet: BorrowedFd<'_>, len: usize) -> Result<usize, Failure> {
-        match stash::give_out(outlet, self.output.as_fd(), len) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
     fn has_next_volume(&self) -> bool {
         self.main && self.output.path().is_some() && self.manner.changer.can_ask()
     }
@@ -186,10 +174,9 @@ impl Writer {
         }
         self.log.info(&format!("time for writing volume: {:.6}sec.", volume.start.elapsed().as_secs_f64()));
         volume.number += 1;
-        let read = self.counters.read.load(Ordering::Relaxed);
-        let progress = Progress { volume: volume.number, read, written: self.counters.main_written() };
         let path = self.output.path().map_or_else(PathBuf::new, PathBuf::from);
-        let failed = match self.manner.changer.change(Side::Output, &path, progress, &self.log) {
+        let failed = match self.manner.changer.change(Side::Output, &path, volume.number, &self.counters, &self.log)
+        {
             Change::Done => match self.output.reopen(&self.log) {
                 Ok(()) => {
                     *volume =

@@ -199,3 +199,15 @@ fn help_and_version_end_well_and_on_stderr() {
     let version = place.line(Program::Lvpipe, "-V", b"");
     assert_eq!(version.err.lines().next(), Some("mbuffer version R20230301"));
 }
+
+#[test]
+fn the_first_error_after_e_ends_it_and_is_the_last_thing_said() {
+    // One that was raised before the -e does not end it.
+    for (line, copied) in
+        [("-q -e -s abc", false), ("-q -s abc -e", true), ("-q -e -o there-is-none/x -o out", false)]
+    {
+        let [real, ours] = BOTH.map(|program| Place::new().line(program, line, b"data").expect(1));
+        assert_eq!(ours.out, if copied { &b"data"[..] } else { b"" }, "{ours}");
+        assert_eq!((ours.out, ours.err), (real.out, real.err), "{line}");
+    }
+}

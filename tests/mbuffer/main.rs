@@ -3,6 +3,7 @@
 //! One file a behaviour:
 //! - `grammar`: options that are refused, and the order in which they count.
 //! - `matrix`: combinations of options: same bytes, same status, same shape of what is said.
+//! - `borrowed`: producers that lend their pages, and change them later.
 //! - `files`: opening outputs, several of them, some that fail.
 //! - `closing`: readers and peers that go away, full disks, closed streams.
 //! - `network`: each pairing of lvpipe and mbuffer.
@@ -17,6 +18,7 @@
 //!
 //! `pair` runs both programs. The real mbuffer has to be installed (`apt-get install mbuffer`).
 
+mod borrowed;
 mod closing;
 mod configuration;
 mod files;

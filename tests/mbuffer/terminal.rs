@@ -8,13 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 
 use crate::pair::{Place, Program, bytes, code, wait};
 
 /// A child whose fd 2 and controlling terminal is a pseudo-terminal; the other end of that.
 fn at_terminal(mut command: Command) -> (Child, File) {
-    let pty = openpty(None, None).expect("a pseudo-terminal");
+    let size = Winsize { ws_row: 25, ws_col: 132, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(Some(&size), None).expect("a pseudo-terminal");
     let (master, slave) = (File::from(pty.master), File::from(pty.slave));
     // A child that held the other end itself would never see it hang up.
     fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("set");
@@ -100,4 +101,39 @@ fn input_volumes_are_asked_for_until_the_answer_is_no() {
     let mut out = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("data");
     assert_eq!(out, b"datadata");
+}
+
+/// What is seen at a terminal while a file of two megabytes goes through in some two seconds, until `wanted` is.
+fn seen(options: &[&str], wanted: &str) -> String {
+    let place = Place::new();
+    place.write("in", &bytes(2 << 20));
+    let args = [&["-s", "64k", "-R", "1M", "-i", "in"], options].concat();
+    let (mut child, mut terminal) = at_terminal(place.command(Program::Lvpipe, &args));
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let reader = std::thread::spawn(move || {
+        let mut out = Vec::new();
+        stdout.read_to_end(&mut out).expect("data");
+        out
+    });
+    let mut said = listen(&mut terminal, wanted);
+    said += &listen(&mut terminal, "summary: 2048 kiByte in ");
+    assert_eq!(code(wait(&mut child, "mbuffer")), 0);
+    assert!(reader.join().expect("no panic") == bytes(2 << 20), "{options:?}");
+    said
+}
+
+#[test]
+fn a_bar_is_shown_where_it_is_asked_for_and_nowhere_else() {
+    let bar = seen(&["--progress", "bar"], "% in @ ");
+    assert!(bar.contains("[00:00:0") && bar.contains("kiB total, buffer "), "{bar:?}");
+    assert!(!bar.contains("\rin @ "), "{bar:?}");
+    for options in [&[][..], &["--progress", "plain"]] {
+        let plain = seen(options, "% done");
+        assert!(plain.contains("\rin @ ") && !plain.contains("[00:00:0"), "{plain:?}");
+    }
+    // Standard error that is no terminal has the status line, whatever was asked for.
+    let place = Place::new();
+    let line = "-s 64k -R 1M --progress bar";
+    let outcome = place.line(Program::Lvpipe, line, &bytes(1_500_000)).expect(0);
+    assert!(outcome.err.starts_with("\rin @ "), "{outcome}");
 }

@@ -72,6 +72,19 @@ fn with_nobody_to_change_it_the_end_of_a_volume_is_an_error() {
 }
 
 #[test]
+fn autoload_time_and_watchdog_are_held_against_each_other_by_the_second() {
+    let fine = ["-W 5 -a 5", "-W 1 -a 1", "-a 1 -W 1", "-a 5 -W 8"];
+    let refused = ["-W 4 -a 5", "-a 5 -W 7", "-a 5 -W 5 -a 1"];
+    for (times, status) in fine.map(|times| (times, 0)).into_iter().chain(refused.map(|times| (times, 1))) {
+        let said = BOTH.map(|program| {
+            let line = format!("-q {times} -A true -o out");
+            Place::new().line(program, &line, &bytes(1000)).expect(status).err
+        });
+        assert_eq!(said[0], said[1], "{times}");
+    }
+}
+
+#[test]
 fn standard_output_has_no_volumes() {
     // The real one writes the rest to a file that is called <stdout>.
     Place::new().line(Program::Lvpipe, "-s 64k -D 1M -o -", &bytes(3_000_000)).expect(1);

@@ -2,19 +2,11 @@ use super::*;
 use crate::buffer::memory::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 fn ring(block: u64, blocks: u64, marks: Watermarks, drains: usize) -> (Arc<Ring>, Filler, Vec<Drain>) {
     let memory = Memory::new(&Place::Anonymous, block * blocks).expect("a small mapping");
-    Ring::new(memory, Stash::default(), Geometry { block, blocks }, marks, drains)
-}
-
-impl Filler {
-    fn next_bytes(&mut self, added: usize) -> Option<&mut [u8]> {
-        match self.next(added)? {
-            Space::Bytes(bytes) => Some(bytes),
-            Space::Pipe { .. } => panic!("there are no pipes here"),
-        }
-    }
+    Ring::new(memory, Geometry { block, blocks }, marks, drains)
 }
 
 /// The stream all tests use: byte `n` is known from `n`, so that a misplaced byte cannot pass.
@@ -27,7 +19,7 @@ fn fill(mut filler: Filler, total: usize, step: usize) {
     let mut at = 0;
     let mut added = 0;
     while at < total {
-        let Some(space) = filler.next_bytes(added) else { return };
+        let Some(space) = filler.next(added) else { return };
         added = space.len().min(step).min(total - at);
         for byte in &mut space[..added] {
             *byte = byte_at(at);
@@ -41,7 +33,7 @@ fn fill(mut filler: Filler, total: usize, step: usize) {
 fn drain(mut drain: Drain, step: usize) -> usize {
     let mut at = 0;
     let mut taken = 0;
-    while let Some(data) = drain.next_bytes(taken) {
+    while let Some(data) = drain.next(taken) {
         taken = data.len().min(step);
         for byte in &data[..taken] {
             assert_eq!(*byte, byte_at(at), "at {at}");
@@ -74,27 +66,27 @@ fn every_drain_gets_every_byte_in_order_whatever_the_sizes() {
 #[test]
 fn only_whole_blocks_are_seen_before_the_end() {
     let (_, mut filler, mut drains) = ring(10, 20, Watermarks::default(), 1);
-    assert_eq!(filler.next_bytes(0).map(|space| space.len()), Some(10));
-    assert!(filler.next_bytes(9).is_some());
-    assert!(filler.next_bytes(1).is_some());
-    assert!(filler.next_bytes(3).is_some());
+    assert_eq!(filler.next(0).map(|space| space.len()), Some(10));
+    assert!(filler.next(9).is_some());
+    assert!(filler.next(1).is_some());
+    assert!(filler.next(3).is_some());
     let drain = &mut drains[0];
-    assert_eq!(drain.next_bytes(0).map(<[u8]>::len), Some(10));
+    assert_eq!(drain.next(0).map(<[u8]>::len), Some(10));
     filler.finish(1);
-    assert_eq!(drain.next_bytes(10).map(<[u8]>::len), Some(4));
-    assert_eq!(drain.next_bytes(4), None);
-    assert_eq!(drain.next_bytes(0), None);
+    assert_eq!(drain.next(10).map(<[u8]>::len), Some(4));
+    assert_eq!(drain.next(4), None);
+    assert_eq!(drain.next(0), None);
 }
 
 #[test]
 fn memory_is_reused_from_the_low_end_while_the_buffer_is_nearly_empty() {
     let (ring, mut filler, mut drains) = ring(1000, 1000, Watermarks::default(), 1);
     let slot = ring.slot;
-    filler.next_bytes(0);
+    filler.next(0);
     let mut taken = 0;
     for _ in 0..100 {
-        filler.next_bytes(slot).expect("space");
-        taken = drains[0].next_bytes(taken).expect("data").len();
+        filler.next(slot).expect("space");
+        taken = drains[0].next(taken).expect("data").len();
     }
     assert!(ring.lock().fresh <= 3, "{} slots touched", ring.lock().fresh);
 }
@@ -115,9 +107,9 @@ fn a_drain_that_is_gone_holds_nobody_up_and_the_last_one_ends_the_filler() {
         assert_eq!(got.join().expect("no panic"), 100_000);
     });
     let (_, mut filler, drains) = super::tests::ring(1000, 5, Watermarks::default(), 1);
-    filler.next_bytes(0);
+    filler.next(0);
     drop(drains);
-    assert!(filler.next_bytes(1000).is_none());
+    assert!(filler.next(1000).is_none());
 }
 
 #[test]
@@ -128,16 +120,16 @@ fn writing_starts_at_the_high_mark_again_each_time_the_buffer_ran_empty() {
     let got = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            end.next_bytes(0).expect("data");
+            end.next(0).expect("data");
             got.store(true, Ordering::SeqCst);
         });
-        filler.next_bytes(0);
+        filler.next(0);
         for _ in 0..4 {
-            filler.next_bytes(1000);
+            filler.next(1000);
         }
         thread::sleep(Duration::from_millis(50));
         assert!(!got.load(Ordering::SeqCst), "four of ten blocks are less than half");
-        filler.next_bytes(1000);
+        filler.next(1000);
     });
     assert!(got.load(Ordering::SeqCst));
     assert_eq!(ring.fill().empty, 1);
@@ -165,88 +157,22 @@ fn marks_never_lose_a_wake_up() {
 fn reading_starts_again_below_the_low_mark() {
     let marks = Watermarks { start_reading: Some(20.0), ..Watermarks::default() };
     let (ring, mut filler, mut drains) = ring(1000, 10, marks, 1);
-    filler.next_bytes(0);
+    filler.next(0);
     for _ in 0..9 {
-        filler.next_bytes(1000);
+        filler.next(1000);
     }
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| filler.next_bytes(1000).is_some());
+        let waiting = scope.spawn(|| filler.next(1000).is_some());
         while !ring.fill().reader_waits {
             thread::sleep(Duration::from_millis(1));
         }
         let mut taken = 0;
         for _ in 0..8 {
             assert!(!waiting.is_finished(), "{} bytes are still above the mark", ring.fill().bytes);
-            taken = drains[0].next_bytes(taken).expect("data").len();
+            taken = drains[0].next(taken).expect("data").len();
         }
-        drains[0].next_bytes(taken);
+        drains[0].next(taken);
         assert!(waiting.join().expect("no panic"));
     });
     assert_eq!(ring.fill().full, 1);
-}
-
-#[test]
-fn pipes_and_memory_give_one_stream_within_the_capacity() {
-    use crate::buffer::stash::{Taken, give_out, take_in};
-    use std::io::{Read, Write};
-    use std::os::fd::AsFd;
-    let (block, blocks) = (300_000, 20);
-    let memory = Memory::new(&Place::Anonymous, block * blocks).expect("a small mapping");
-    let stash = Stash::for_blocks(block);
-    assert!(!stash.is_empty());
-    let geometry = Geometry { block, blocks };
-    let (ring, mut filler, mut drains) = Ring::new(memory, stash, geometry, Watermarks::default(), 1);
-    let mut end = drains.pop().expect("one drain");
-    let total = 12_000_001;
-    let (input, mut to) = std::io::pipe().expect("a pipe");
-    let (mut from, output) = std::io::pipe().expect("a pipe");
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let bytes: Vec<u8> = (0..total).map(byte_at).collect();
-            // Odd sizes, so that pages are left half full.
-            bytes.chunks(10_007).for_each(|chunk| to.write_all(chunk).expect("written"));
-        });
-        scope.spawn(move || {
-            let mut space = filler.next(0);
-            loop {
-                let added = match space.expect("somebody reads") {
-                    Space::Bytes(bytes) => (&input).read(bytes).expect("read"),
-                    Space::Pipe { inlet, most, held } => match take_in(input.as_fd(), inlet, most, held) {
-                        Ok(Taken::Bytes(bytes)) => bytes,
-                        Ok(Taken::Full) => {
-                            space = filler.next_slot();
-                            continue;
-                        }
-                        other => {
-                            assert_eq!(other, Ok(Taken::End));
-                            0
-                        }
-                    },
-                };
-                if added == 0 {
-                    break filler.finish(0);
-                }
-                space = filler.next(added);
-            }
-        });
-        scope.spawn(move || {
-            // A slow start: the buffer fills, so that pipes and memory are both used.
-            while !ring.fill().reader_waits {
-                thread::sleep(Duration::from_millis(1));
-            }
-            assert!(ring.fill().bytes <= ring.capacity() + PIPE);
-            assert!(ring.lock().fresh > 0, "memory was used");
-            let mut taken = 0;
-            while let Some(piece) = end.next(taken) {
-                taken = match piece {
-                    Piece::Bytes(bytes) => (&output).write(bytes).expect("written"),
-                    Piece::Pipe { outlet, len } => give_out(outlet, output.as_fd(), len).expect("moved"),
-                };
-            }
-        });
-        let mut got = Vec::new();
-        from.read_to_end(&mut got).expect("read");
-        assert_eq!(got.len(), total);
-        assert!(got.iter().enumerate().all(|(at, byte)| *byte == byte_at(at)));
-    });
 }

@@ -6,7 +6,14 @@
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::setup::Streams;
+/// The standard streams, and whether they were open when the program started.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Standard input.
+    pub stdin: Option<BorrowedFd<'static>>,
+    /// Standard output.
+    pub stdout: Option<BorrowedFd<'static>>,
+}
 
 static STDIN_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);

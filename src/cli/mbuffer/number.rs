@@ -107,7 +107,7 @@ pub fn float(text: &[u8]) -> Option<f64> {
 
 /// A size or rate as an option takes it; `option` is how it was typed.
 ///
-/// Numbers of 100 and less without a suffix are refused: 24 years of scripts have meant kilobytes by them.
+/// Numbers of 100 and less without a suffix are refused: nobody means bytes by them.
 pub fn size(option: &str, text: &[u8]) -> Result<Size, Refusal> {
     let size = parse_size(option, text)?;
     let bare = strtod(text).is_some_and(|(_, rest)| rest.is_empty());
