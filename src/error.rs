@@ -39,6 +39,18 @@ impl Status {
             Status::Signal(number) => 128u8.saturating_add(u8::try_from(number).unwrap_or(127)),
         }
     }
+
+    /// From another process's exit status; what is none of lvpipe's is a failed operation.
+    pub fn from_code(code: u8) -> Self {
+        match code {
+            2 => Status::Usage,
+            3 => Status::Stream,
+            4 => Status::Guard,
+            5 => Status::Peer,
+            129..=192 => Status::Signal(i32::from(code) - 128),
+            _ => Status::Io,
+        }
+    }
 }
 
 /// What failed, on what, why; and what the user can do about it.
@@ -145,6 +157,7 @@ mod tests {
         ];
         for (status, code) in rows {
             assert_eq!(status.code(), code);
+            assert_eq!(Status::from_code(code), status);
         }
     }
 

@@ -94,6 +94,8 @@ impl Send {
             volume_size,
             used,
             digest: self.digest,
+            answers: false,
+            resumes: false,
             lineage: lineage(origin),
         };
         let sending = Sending {

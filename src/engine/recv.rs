@@ -136,6 +136,10 @@ impl<R: Read> LinkReader<R> {
                 let incoming = Incoming::Hole { offset: header.offset, length: header.length, used: header.used };
                 to.reserve(&self.stop)?.fill(incoming);
             }
+            FrameKind::Held | FrameKind::Alive | FrameKind::Abort => {
+                // Nothing here holds parts of an earlier transfer, and a pipe has no answers.
+                return Err(WireError::Field { what: "kind of a frame on a pipe", value: 0 }.into());
+            }
             FrameKind::Part => {
                 let mut payload = self.pool.take(&self.stop)?;
                 let segments = header.read_segments(&mut self.link)?;

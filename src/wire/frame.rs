@@ -1,4 +1,4 @@
-//! Frame headers and the end's totals. The table is in the [room's documentation](super).
+//! Frame headers, the end's totals, a sender's reason for giving up. The table is in the [room's documentation](super).
 
 use std::io::Read;
 
@@ -10,6 +10,8 @@ use super::{Codec, Digest, Prelude, Segments, WireError, field, put, read_exact}
 pub const HEADER: usize = 80;
 /// Bytes of the end frame's payload.
 pub const END: usize = 64;
+/// The most bytes of a reason for giving up, in a frame or in an answer.
+pub const LONGEST_REASON: usize = 4096;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,32 @@ pub enum FrameKind {
     Hole,
     /// The end of the stream.
     End,
+    /// A part that the target holds already, from an earlier transfer: all of a part but its payload. The receiver
+    /// compares it with what is there. Only where the prelude says that the stream resumes.
+    Held,
+    /// Nothing: the sender is there and waits, for its source or for answers. Only where there are answers.
+    Alive,
+    /// The sender gives up; the payload says why, in UTF-8. Only where there are answers.
+    Abort,
+}
+
+impl FrameKind {
+    const ALL: [FrameKind; 6] =
+        [FrameKind::Part, FrameKind::Hole, FrameKind::End, FrameKind::Held, FrameKind::Alive, FrameKind::Abort];
+
+    /// From 1, in the order of the table.
+    fn to_wire(self) -> u8 {
+        self as u8 + 1
+    }
+
+    fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_wire() == byte)
+    }
+
+    /// Whether the frame is of a part, of which a segment table follows.
+    pub fn is_part(self) -> bool {
+        matches!(self, FrameKind::Part | FrameKind::Held)
+    }
 }
 
 /// A frame's header.
@@ -50,21 +78,43 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The header of a hole.
-    pub fn hole(offset: u64, length: u64, used: u64) -> Self {
+    /// A header of nothing but its kind.
+    fn bare(kind: FrameKind) -> Self {
         FrameHeader {
-            kind: FrameKind::Hole,
+            kind,
             codec: Codec::None,
             segments: 0,
             payload: 0,
-            offset,
-            length,
+            offset: 0,
+            length: 0,
             raw: 0,
-            used,
+            used: 0,
             table_crc: 0,
             payload_crc: 0,
             digest: Digest::default(),
         }
+    }
+
+    /// The header of a hole.
+    pub fn hole(offset: u64, length: u64, used: u64) -> Self {
+        FrameHeader { offset, length, used, ..Self::bare(FrameKind::Hole) }
+    }
+
+    /// A sign of life.
+    pub fn alive() -> Self {
+        Self::bare(FrameKind::Alive)
+    }
+
+    /// The header of the last frame of a sender that gives up. `reason` has 1 to [`LONGEST_REASON`] bytes.
+    pub fn abort(reason: &[u8]) -> Self {
+        let payload_crc = crc32c::crc32c(reason);
+        FrameHeader { payload: reason.len() as u32, payload_crc, ..Self::bare(FrameKind::Abort) }
+    }
+
+    /// The same part as one that the target holds already: without its payload.
+    #[must_use]
+    pub fn into_held(self) -> Self {
+        FrameHeader { kind: FrameKind::Held, codec: Codec::None, payload: 0, payload_crc: 0, ..self }
     }
 
     /// The header of a part: `payload` is what goes on the wire, `digest` that of the table and the data.
@@ -98,11 +148,7 @@ impl FrameHeader {
     /// As bytes.
     pub fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        bytes[0] = match self.kind {
-            FrameKind::Part => 1,
-            FrameKind::Hole => 2,
-            FrameKind::End => 3,
-        };
+        bytes[0] = self.kind.to_wire();
         bytes[1] = self.codec.to_wire();
         put!(bytes, 2, self.segments);
         put!(bytes, 4, self.payload);
@@ -135,12 +181,7 @@ impl FrameHeader {
         let mut digest = Digest::default();
         digest.0.copy_from_slice(&bytes[44..76]);
         let header = FrameHeader {
-            kind: match bytes[0] {
-                1 => FrameKind::Part,
-                2 => FrameKind::Hole,
-                3 => FrameKind::End,
-                unknown => return Err(bad("kind of a frame", unknown.into())),
-            },
+            kind: FrameKind::from_wire(bytes[0]).ok_or(bad("kind of a frame", bytes[0].into()))?,
             codec: Codec::from_wire(bytes[1]).ok_or(bad("codec", bytes[1].into()))?,
             segments: field!(bytes, 2, u16),
             payload: field!(bytes, 4, u32),
@@ -165,12 +206,21 @@ impl FrameHeader {
         let size = prelude.volume_size.unwrap_or(i64::MAX as u64);
         within("offset of a frame", self.offset, 0..=size)?;
         let (length, segments, raw, payload) = match self.kind {
-            FrameKind::Part => {
+            FrameKind::Held | FrameKind::Alive | FrameKind::Abort if !self.belongs(prelude) => {
+                return Err(WireError::Field {
+                    what: "kind of a frame in this stream",
+                    value: self.kind.to_wire().into(),
+                });
+            }
+            FrameKind::Part | FrameKind::Held => {
                 within("offset of a part", self.offset % part_size, 0..=0)?;
-                (1..=part_size, 1..=most_segments(self.length), 1..=self.length, 1..=u64::from(self.raw))
+                let payload = if self.kind == FrameKind::Part { 1..=u64::from(self.raw) } else { 0..=0 };
+                (1..=part_size, 1..=most_segments(self.length), 1..=self.length, payload)
             }
             FrameKind::Hole => (1..=u64::MAX, 0..=0, 0..=0, 0..=0),
             FrameKind::End => (0..=0, 0..=0, 0..=0, END as u64..=END as u64),
+            FrameKind::Alive => (0..=0, 0..=0, 0..=0, 0..=0),
+            FrameKind::Abort => (0..=0, 0..=0, 0..=0, 1..=LONGEST_REASON as u64),
         };
         within("length of a frame", self.length, length)?;
         within("end of a frame", self.offset.saturating_add(self.length), 0..=size)?;
@@ -178,6 +228,15 @@ impl FrameHeader {
         within("number of segments", self.segments.into(), segments)?;
         within("raw length of a frame", self.raw.into(), raw)?;
         within("payload length of a frame", self.payload.into(), payload)
+    }
+
+    /// Whether the stream may have frames of this kind.
+    fn belongs(&self, prelude: &Prelude) -> bool {
+        match self.kind {
+            FrameKind::Part | FrameKind::Hole | FrameKind::End => true,
+            FrameKind::Held => prelude.resumes,
+            FrameKind::Alive | FrameKind::Abort => prelude.answers,
+        }
     }
 
     /// Reads the segment table that follows the header of a part.
@@ -198,6 +257,18 @@ impl FrameHeader {
     /// run on another thread.
     pub fn read_payload(&self, from: &mut impl Read, buffer: &mut [u8]) -> Result<(), WireError> {
         read_exact(from, &mut buffer[..self.payload as usize])
+    }
+
+    /// Reads the payload of an abort: the sender's reason.
+    ///
+    /// # Errors
+    /// When the link ends or cannot be read, or the checksum does not fit.
+    pub fn read_reason(&self, from: &mut impl Read) -> Result<String, WireError> {
+        // At most LONGEST_REASON: checked with the header.
+        let mut bytes = vec![0; self.payload as usize];
+        read_exact(from, &mut bytes)?;
+        self.check_payload(&bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Compares the payload's checksum.
@@ -247,8 +318,13 @@ impl End {
         let mut bytes = [0; END];
         read_exact(from, &mut bytes)?;
         header.check_payload(&bytes)?;
+        Ok(Self::decode(&bytes))
+    }
+
+    /// From a payload whose checksum fits.
+    pub(super) fn decode(bytes: &[u8; END]) -> Self {
         let mut root = Digest::default();
         root.0.copy_from_slice(&bytes[32..]);
-        Ok(End { parts: field!(bytes, 0, u64), data: field!(bytes, 8, u64), holes: field!(bytes, 16, u64), root })
+        End { parts: field!(bytes, 0, u64), data: field!(bytes, 8, u64), holes: field!(bytes, 16, u64), root }
     }
 }

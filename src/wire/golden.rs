@@ -20,6 +20,8 @@ fn prelude() -> Prelude {
         volume_size: Some(0x20_0000),
         used: Some(0x1000),
         digest: DigestKind::Sha256,
+        answers: false,
+        resumes: false,
         lineage: Lineage { source: Some("vg/vm1".into()), ..Lineage::default() },
     }
 }

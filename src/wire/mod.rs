@@ -11,10 +11,10 @@
 //! | 0 | 8 | magic | `89 4C 56 50 0D 0A 1A 0A`: not text, broken by any newline conversion | 1 |
 //! | 8 | 2 | version | of the format; an unknown one is refused | 1 |
 //! | 10 | 2 | length | of the prelude without the lineage: 96 | 1 |
-//! | 12 | 4 | features | bits a receiver must know; an unknown one is refused; none are defined yet | 1 |
+//! | 12 | 4 | features | bits a receiver must know; an unknown one is refused; 1: the sender expects answers; 2: the stream resumes an earlier one and has held frames | 1 |
 //! | 16 | 16 | transfer id | random, the same on all links of a transfer | 1 |
-//! | 32 | 2 | link number | from 0 | 1 |
-//! | 34 | 2 | link count | 1 to 65535 | 1 |
+//! | 32 | 2 | link number | from 0; a link that is remade has its number again | 1 |
+//! | 34 | 2 | link count | 1 to 65535; with answers, the most that there will be | 1 |
 //! | 36 | 4 | part size | a power of two, 64 KiB to 64 MiB | 1 |
 //! | 40 | 8 | volume size | 2^64 − 1: unknown, a byte stream | 1 |
 //! | 48 | 8 | used | bytes in the source's used map, for progress; 2^64 − 1: unknown | 1 |
@@ -31,10 +31,10 @@
 //!
 //! | offset | size | field | meaning | since |
 //! |---|---|---|---|---|
-//! | 0 | 1 | kind | 1 part, 2 hole, 3 end | 1 |
+//! | 0 | 1 | kind | 1 part, 2 hole, 3 end, 4 held, 5 alive, 6 abort | 1 |
 //! | 1 | 1 | codec | of the payload: 0 as it is, 1 a zstd frame | 1 |
 //! | 2 | 2 | segments | entries in the segment table; part: 1 to its length ÷ 2048 + 2, at most 32768; else 0 | 1 |
-//! | 4 | 4 | payload length | part: 1 to the raw length; hole: 0; end: 64 | 1 |
+//! | 4 | 4 | payload length | part: 1 to the raw length; hole, held, alive: 0; end: 64; abort: 1 to 4096 | 1 |
 //! | 8 | 8 | offset | on the volume; part: a multiple of the part size; end: the volume size | 1 |
 //! | 16 | 8 | length | bytes of the volume that the frame covers; part: up to the part size; end: 0 | 1 |
 //! | 24 | 4 | raw length | part: bytes of the decoded payload, the sum of its data segments; else 0 | 1 |
@@ -51,8 +51,35 @@
 //! The root digest is the chosen digest over `"lvpipe root 1\n"` and then, for each part in order of offset, its
 //! offset (8), its length (8) and its digest (32), and at the end the volume's size (8). Parts and holes tile the volume: what one lacks is missed.
 //!
-//! On a single link frames come in order of offset. A stream without its end frame is truncated.
+//! On a single link without answers frames come in order of offset. A stream without its end frame is truncated.
+//!
+//! **Held** is a part that the target has from an earlier transfer: header and segment table as a part's, no payload.
+//! The receiver reads the target there and compares the digest. **Alive** says only that the sender is there; all of
+//! its fields are 0. **Abort** ends a transfer that the sender gives up; its payload is the reason, in UTF-8.
+//!
+//! # Links with answers
+//!
+//! A transfer over several links has the same prelude on each, but for the link number. A link takes any frame in any
+//! order; the end frame goes on one of them, when all others have been answered. The receiver answers on the same
+//! links: first a welcome, or failed; then what it has written, on whichever link. What was not answered when a link
+//! broke is sent again on another: a frame that comes twice does no harm.
+//!
+//! # Answer: a header of 16 bytes, then the payload
+//!
+//! | offset | size | field | meaning | since |
+//! |---|---|---|---|---|
+//! | 0 | 1 | kind | 1 welcome, 2 have, 3 written, 4 again, 5 done, 6 failed, 7 alive | 1 |
+//! | 1 | 3 | reserved | 0 | 1 |
+//! | 4 | 4 | payload length | up to 65536 | 1 |
+//! | 8 | 4 | payload CRC32C | | 1 |
+//! | 12 | 4 | CRC32C | of bytes 0 to 11 | 1 |
+//!
+//! Payloads: **welcome**: incarnation (16), window (4), most links (2), reserved (2), extents in have answers (8),
+//! reserved (8). **Have**: offset (8) and length (8), repeated. **Written**: offsets (8), repeated. **Again**: offset
+//! (8). **Done**: as the end frame's payload (64), volume size (8). **Failed**: exit status (1), reason in UTF-8.
+//! **Alive**: bytes received on the link (8), 1 if the receiver waits for more of them (1).
 
+pub mod answer;
 pub mod codec;
 pub mod digest;
 mod error;
@@ -66,6 +93,7 @@ pub mod segments;
 #[cfg(test)]
 mod golden;
 
+pub use answer::{Answer, Welcome};
 pub use codec::{Codec, Decoder, Encoder};
 pub use digest::{Digest, DigestKind};
 pub use error::WireError;

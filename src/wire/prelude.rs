@@ -34,9 +34,19 @@ pub struct Prelude {
     pub used: Option<u64>,
     /// Which digest parts and root have.
     pub digest: DigestKind,
+    /// Whether the sender listens for [answers](super::answer) on this link: a transfer over links that go both
+    /// ways. Without, a pipe.
+    pub answers: bool,
+    /// Whether the stream goes on from what an earlier transfer has brought: it has held frames, that say what the
+    /// target holds already and are compared with it.
+    pub resumes: bool,
     /// Where the stream comes from.
     pub lineage: Lineage,
 }
+
+/// Feature bits. A receiver must know all that are set.
+const ANSWERS: u32 = 1;
+const RESUMES: u32 = 2;
 
 /// Bytes of a grid cell: a power of two, 64 KiB to 64 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +99,8 @@ impl Prelude {
         bytes[..8].copy_from_slice(&MAGIC);
         put!(bytes, 8, VERSION);
         put!(bytes, 10, LENGTH as u16);
+        let features = if self.answers { ANSWERS } else { 0 } | if self.resumes { RESUMES } else { 0 };
+        put!(bytes, 12, features);
         bytes[16..32].copy_from_slice(&self.transfer);
         put!(bytes, 32, self.link);
         put!(bytes, 34, self.links);
@@ -120,7 +132,7 @@ impl Prelude {
         }
         read_exact(from, &mut bytes[16..])?;
         check_crc("prelude", field!(bytes, 92, u32), crc32c::crc32c(&bytes[..92]))?;
-        match field!(bytes, 12, u32) {
+        match field!(bytes, 12, u32) & !(ANSWERS | RESUMES) {
             0 => {}
             unknown => return Err(WireError::Features(unknown)),
         }
@@ -181,6 +193,8 @@ fn decode_fields(bytes: &[u8; LENGTH]) -> Result<Prelude, WireError> {
         volume_size,
         used: known(field!(bytes, 48, u64)),
         digest: DigestKind::from_wire(bytes[56]).ok_or(bad("digest", bytes[56].into()))?,
+        answers: field!(bytes, 12, u32) & ANSWERS != 0,
+        resumes: field!(bytes, 12, u32) & RESUMES != 0,
         lineage: Lineage::default(),
     })
 }
