@@ -3,13 +3,16 @@
 //! A [`Stop`] is shared by all threads of a run. The first [`Stop::fail`] is kept as the run's error; from then on
 //! [`Stop::send`] and [`Stop::recv`] return [`Stopped`] instead of blocking, so that no thread waits on a stage
 //! that has ended. Long loops ask [`Stop::check`].
+//!
+//! A piece of a run that can end by itself, as the work on one of several receivers, has a [`Stop::child`]: it ends
+//! with the run, and the run goes on without it.
 
 mod interruptible;
 
 pub use interruptible::Interruptible;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
@@ -32,6 +35,8 @@ struct Shared {
     // Dropped on the first failure: that disconnects `ended`, which wakes everybody who selects on it.
     alive: Mutex<Option<Sender<()>>>,
     ended: Receiver<()>,
+    /// Those who end when this does.
+    children: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Default for Stop {
@@ -50,15 +55,29 @@ impl Stop {
                 error: Mutex::new(None),
                 alive: Mutex::new(Some(alive)),
                 ended,
+                children: Mutex::default(),
             }),
         }
     }
 
+    /// A stop for a piece of this run: it is set when this one is, with the same error, and by itself.
+    #[must_use]
+    pub fn child(&self) -> Stop {
+        let child = Stop::new();
+        let mut children = lock(&self.shared.children);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&child.shared));
+        drop(children);
+        // Set in between, it may have missed the new child.
+        if let Some(error) = lock(&self.shared.error).clone() {
+            child.fail(error);
+        }
+        child
+    }
+
     /// Ends the run with this error. Only the first one is kept: later ones are its consequences.
     pub fn fail(&self, error: Error) {
-        lock(&self.shared.error).get_or_insert(error);
-        self.shared.set.store(true, Ordering::SeqCst);
-        lock(&self.shared.alive).take();
+        self.shared.fail(error);
     }
 
     /// Whether the run has been ended.
@@ -102,6 +121,16 @@ impl Stop {
     }
 }
 
+impl Shared {
+    fn fail(&self, error: Error) {
+        let first = lock(&self.error).get_or_insert(error).clone();
+        self.set.store(true, Ordering::SeqCst);
+        lock(&self.alive).take();
+        let children: Vec<_> = lock(&self.children).iter().filter_map(Weak::upgrade).collect();
+        children.iter().for_each(|child| child.fail(first.clone()));
+    }
+}
+
 /// Locks even where another thread panicked while holding the lock: the values here are whole at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,6 +161,18 @@ mod tests {
         stop.fail(Error::signal(2));
         assert_eq!(waiting.join().expect("no panic"), Err(Stopped));
         assert_eq!(stop.send(&to, 1), Err(Stopped));
+    }
+
+    #[test]
+    fn a_child_ends_with_its_parent_and_not_the_other_way_round() {
+        let run = Stop::new();
+        let (one, other) = (run.child(), run.child());
+        one.fail(Error::signal(1));
+        assert!(run.check().is_ok() && other.check().is_ok());
+        run.fail(Error::signal(2));
+        assert_eq!(one.check(), Err(Error::signal(1)));
+        assert_eq!(other.check(), Err(Error::signal(2)));
+        assert_eq!(run.child().check(), Err(Error::signal(2)), "one that comes late");
     }
 
     #[test]

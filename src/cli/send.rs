@@ -1,13 +1,14 @@
 //! `lvpipe send`: a volume or a stream to stdout.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
-use crate::engine::{Compress, Rate};
+use crate::engine::{Compress, HeldAtTarget, Rate};
 use crate::error::{Error, Result, Status};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Role};
@@ -103,7 +104,8 @@ impl Send {
             workshop,
             compress: self.compress,
             source_may_change,
-            rate: self.rate.map(|ByteSize(bytes)| Rate::new(bytes)),
+            held: HeldAtTarget::default(),
+            rate: self.rate.map(|ByteSize(bytes)| Arc::new(Rate::new(bytes))),
             figures: figures.clone(),
             stop: stop.clone(),
         };

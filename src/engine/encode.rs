@@ -22,6 +22,8 @@ pub(super) struct ReadPart {
     /// Of the place, what the map calls data; a little less than what was read, where that was widened.
     pub(super) used: u64,
     pub(super) buffer: Buffer,
+    /// Whether the target holds it from an earlier transfer, so that only its digest has to be sent.
+    pub(super) held: bool,
 }
 
 /// What goes on a link.
@@ -29,7 +31,7 @@ pub(super) enum Outgoing {
     /// A range that reads as zeros; of it, so many bytes were called used by the map.
     Hole { place: Extent, used: u64 },
     /// A part with data.
-    Part { header: Box<FrameHeader>, segments: Segments, payload: Buffer, used: u64 },
+    Part { header: Box<FrameHeader>, segments: Segments, payload: Buffer },
 }
 
 /// How parts are encoded; shared by the workers.
@@ -67,7 +69,7 @@ impl Encoding {
     /// Encodes a part. Fails only when the run is over.
     pub(super) fn encode(&self, part: ReadPart) -> Result<Outgoing, Stopped> {
         let _busy = self.figures.busy(Stage::Cpu);
-        let used = part.used;
+        let (used, held) = (part.used, part.held);
         let (segments, mut buffer) = take_out_zeros(part.place, &part.data, part.buffer);
         let length = segments.data() as usize;
         self.figures.add_zeros(used.saturating_sub(segments.data()));
@@ -77,7 +79,7 @@ impl Encoding {
         let digest = self.digest.of(&[segments.as_bytes(), &buffer[..length]]);
         let mut codec = Codec::None;
         let mut payload = length;
-        if let Some(level) = self.level.get() {
+        if let Some(level) = self.level.get().filter(|_| !held) {
             let mut scratch = self.scratch.take(&self.stop)?;
             if let Some(shorter) = self.compress(level, &buffer[..length], &mut scratch)? {
                 buffer.swap_contents(&mut scratch);
@@ -85,7 +87,8 @@ impl Encoding {
             }
         }
         let header = FrameHeader::part(part.place.offset, &segments, used, codec, &buffer[..payload], digest);
-        Ok(Outgoing::Part { header: Box::new(header), segments, payload: buffer, used })
+        let header = Box::new(if held { header.into_held() } else { header });
+        Ok(Outgoing::Part { header, segments, payload: buffer })
     }
 
     /// The length of the compressed bytes in `out`; `None` where compressing is not worth it.

@@ -1,5 +1,6 @@
 //! Limiting how fast bytes are sent: `-r`.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::stop::{Stop, Stopped};
@@ -7,17 +8,18 @@ use crate::stop::{Stop, Stopped};
 /// How far a sender may be ahead of the rate: what an idle time may be made up for.
 const BURST: Duration = Duration::from_millis(50);
 
-/// A rate in bytes a second, kept on average from the first byte on; idle time gives no credit but [`BURST`].
+/// A rate in bytes a second, over all links together, kept on average from the first byte on; idle time gives no
+/// credit but [`BURST`].
 pub struct Rate {
     bytes_per_second: u64,
     /// When what was sent so far should have been sent at the earliest.
-    due: Option<Instant>,
+    due: Mutex<Option<Instant>>,
 }
 
 impl Rate {
     /// `bytes_per_second` is more than 0.
     pub fn new(bytes_per_second: u64) -> Self {
-        Rate { bytes_per_second: bytes_per_second.max(1), due: None }
+        Rate { bytes_per_second: bytes_per_second.max(1), due: Mutex::default() }
     }
 
     /// How many bytes to send in one go, so that the rate holds within a twentieth of a second; 4 KiB to 1 MiB.
@@ -26,14 +28,15 @@ impl Rate {
     }
 
     /// Waits until so many bytes may be sent.
-    pub(super) fn wait(&mut self, bytes: usize, stop: &Stop) -> Result<(), Stopped> {
+    pub(super) fn wait(&self, bytes: usize, stop: &Stop) -> Result<(), Stopped> {
         let pause = self.pause(bytes, Instant::now());
         if pause.is_zero() { Ok(()) } else { stop.sleep(pause) }
     }
 
-    fn pause(&mut self, bytes: usize, now: Instant) -> Duration {
-        let due = self.due.unwrap_or(now).max(now.checked_sub(BURST).unwrap_or(now));
-        self.due = Some(due + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64));
+    fn pause(&self, bytes: usize, now: Instant) -> Duration {
+        let mut next = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = next.unwrap_or(now).max(now.checked_sub(BURST).unwrap_or(now));
+        *next = Some(due + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64));
         due.saturating_duration_since(now)
     }
 }
@@ -44,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_kept_on_average_and_idle_time_gives_no_credit() {
-        let mut rate = Rate::new(1_000_000);
+        let rate = Rate::new(1_000_000);
         let start = Instant::now();
         let mut now = start;
         for _ in 0..100 {

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::crew::{Blocks, Crew};
 use super::encode::{Encoding, Outgoing, ReadPart};
+use super::held::HeldAtTarget;
 use super::memory::{Buffer, Pool, Workshop};
 use super::ordered::{Place, Reserver};
 use super::send::Input;
@@ -39,6 +40,7 @@ struct ReadJob {
     data: Vec<Extent>,
     used: u64,
     buffer: Buffer,
+    held: bool,
     slot: Place<Outgoing>,
 }
 
@@ -46,6 +48,7 @@ struct ReadJob {
 pub(super) fn start_reading(
     crew: &mut Crew,
     input: Input,
+    held: HeldAtTarget,
     bench: Bench,
     reserver: Reserver<Outgoing>,
     workshop: Workshop,
@@ -66,7 +69,7 @@ pub(super) fn start_reading(
             let part_size = workshop.part_size.bytes() as u64;
             crew.start("planner", Blocks::OnVolume, move || {
                 // An end before the end is the stop's, which everybody sees.
-                let _ = bench.plan(&map, part_size, reserver, &to_read);
+                let _ = bench.plan(&map, &held, part_size, reserver, &to_read);
             })
         }
     }
@@ -77,6 +80,7 @@ impl Bench {
     fn plan(
         &self,
         map: &UsedMap,
+        held: &HeldAtTarget,
         part_size: u64,
         mut reserver: Reserver<Outgoing>,
         to_read: &Sender<ReadJob>,
@@ -88,7 +92,8 @@ impl Bench {
                     let buffer = self.pool.take(&self.stop)?;
                     let slot = reserver.reserve(&self.stop)?;
                     let (place, used) = (cell.place, cell.used_bytes());
-                    let job = ReadJob { place, data: aligned_extents(&cell), used, buffer, slot };
+                    let held = held.contains(place);
+                    let job = ReadJob { place, data: aligned_extents(&cell), used, buffer, held, slot };
                     self.stop.send(to_read, job)?;
                 }
             }
@@ -133,7 +138,7 @@ impl Bench {
             let place = Extent { offset, length };
             offset += length;
             let is_last = length < buffer.len() as u64;
-            self.hand_over(ReadJob { place, data: vec![place], used: length, buffer, slot });
+            self.hand_over(ReadJob { place, data: vec![place], used: length, buffer, held: false, slot });
             if is_last {
                 return;
             }
@@ -160,9 +165,9 @@ impl Bench {
     /// Gives a part that was read to the workers.
     fn hand_over(&self, job: ReadJob) {
         let encoding = self.encoding.clone();
-        let ReadJob { place, data, used, buffer, slot } = job;
+        let ReadJob { place, data, used, buffer, held, slot } = job;
         self.workers.spawn(move || {
-            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, used, buffer }) {
+            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, used, buffer, held }) {
                 slot.fill(outgoing);
             }
         });

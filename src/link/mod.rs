@@ -5,6 +5,9 @@ pub mod pipe;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::stop::Stop;
+
 /// A connection that carries frames from the sender and answers from the receiver: TCP, TLS, or the pipes of an ssh.
 ///
 /// The halves are used by two threads at once. Neither has a buffer that must be flushed before the other side sees
@@ -34,5 +37,26 @@ impl HangUp {
     /// Ends the link.
     pub fn hang_up(&self) {
         (self.0)();
+    }
+}
+
+/// How links to one receiver are made.
+pub trait Dial: Send + Sync {
+    /// The receiver, for messages: as the user named it.
+    fn name(&self) -> String;
+
+    /// Makes the link of this number, encrypted and authenticated as the user wants it; nothing of the transfer has
+    /// gone over it yet. Takes no longer than its own time-outs, and ends when the run does.
+    ///
+    /// # Errors
+    /// Why there is no link; [`Status::Peer`](crate::error::Status::Peer) when the receiver is not the one that the
+    /// key is of, or does not take the key.
+    fn dial(&self, number: u16, stop: &Stop) -> Result<Link>;
+
+    /// Whether the link of this number carries frames only while there is no other: it is slower than those that
+    /// are to come, as an ssh's pipe is beside TCP.
+    fn is_standby(&self, number: u16) -> bool {
+        let _ = number;
+        false
     }
 }

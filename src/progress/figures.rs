@@ -119,6 +119,11 @@ impl Figures {
         self.parts.fetch_add(parts, Relaxed);
     }
 
+    /// The transfer begins once more: what was finished counts no longer.
+    pub fn restart(&self) {
+        [&self.done, &self.zeros, &self.holes, &self.parts].iter().for_each(|counter| counter.store(0, Relaxed));
+    }
+
     /// Buffers of the memory budget in use, of all there are.
     pub fn set_buffer(&self, used: u64, total: u64) {
         self.buffer_used.store(used, Relaxed);

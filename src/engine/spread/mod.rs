@@ -1,0 +1,278 @@
+//! Sending over links to one or several receivers that answer.
+//!
+//! The stages up to the sequence of frames are those of every sender. From there each frame goes into the [`outbox`]
+//! of every receiver, where the [links](carry) of that receiver take it, whichever is free. A frame, and the buffer it
+//! is in, is kept until all receivers have written it: what is on its way is bounded by the run's buffers, and a
+//! receiver that is slow slows the others down. A receiver that fails is left behind.
+//!
+//! Nothing waits in a circle: links wait for frames, for the receiver, or for its answers, which come on a thread of
+//! their own that never waits for anything but the link; the sequence waits for room in the outboxes, which the
+//! answers make.
+//!
+//! A receiver that was started again in the middle has another incarnation and knows what its journal says. Then the
+//! pass ends and the source, which is still open and still the same, is gone through once more: what the receiver
+//! holds is only compared.
+
+mod carry;
+mod greet;
+mod growth;
+mod guard;
+mod outbox;
+mod peer;
+
+use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::crew::{Blocks, Crew, panicked};
+use super::held::HeldAtTarget;
+use super::rate::Rate;
+use super::send::{Input, Production, Sending};
+use super::sequence::{Frame, FrameSink};
+use crate::error::{Error, Result, Status};
+use crate::link::{Dial, Link};
+use crate::progress::Figures;
+use crate::stop::{Stop, Stopped};
+use crate::wire::{End, Prelude};
+use greet::{Greeted, greet};
+pub use growth::LinkCount;
+use outbox::SharedFrame;
+use peer::{Ended, NewPeer, Peer};
+
+/// How links are used.
+#[derive(Clone)]
+pub struct Terms {
+    /// How many to each receiver.
+    pub links: LinkCount,
+    /// How long to try for a link when there is none left.
+    pub retry_for: Duration,
+    /// How long nothing may come over a link.
+    pub stall: Duration,
+    /// A limit for all links together, if any.
+    pub rate: Option<Arc<Rate>>,
+}
+
+/// What became of a transfer to several receivers.
+pub struct Sent {
+    /// What was sent.
+    pub end: End,
+    /// The receivers that do not have it, and why.
+    pub failed: Vec<Error>,
+}
+
+/// Sends `input` to all receivers that `dials` lead to; two dials may be two ways to one receiver. Returns when every
+/// receiver has it on stable storage, or failed.
+///
+/// `notice` is called for what the user should know at once: a receiver that failed while others go on.
+///
+/// # Errors
+/// The first failure of any stage; where no receiver is left, what the last one failed with; or what the run's
+/// [`Stop`] was set to.
+pub fn send_over(
+    input: Input,
+    dials: &[Arc<dyn Dial>],
+    sending: Sending,
+    terms: &Terms,
+    notice: &(dyn Fn(&str) + Sync),
+) -> Result<Sent> {
+    let mut again = match &input {
+        Input::Volume { source, map } => Some((source.clone(), map.clone())),
+        // What was read from a pipe is gone.
+        Input::Stream(_) => None,
+    };
+    let mut input = Some(input);
+    let mut sending = sending;
+    loop {
+        let pass = Pass { dials, terms, notice, stop: sending.stop.child() };
+        let this = Sending { stop: pass.stop.clone(), ..sending.again() };
+        // The first pass takes the input itself, later ones what is kept of it.
+        let input = match (input.take(), &mut again) {
+            (Some(input), _) => input,
+            (None, Some((source, map))) => Input::Volume { source: source.clone(), map: map.clone() },
+            (None, None) => return Err(restarted(dials)),
+        };
+        match pass.run(input, this)? {
+            Some(sent) => return Ok(sent),
+            None => {
+                notice("the receiver was started again: going on with what it has");
+                sending.figures.restart();
+                sending.prelude.resumes = true;
+            }
+        }
+    }
+}
+
+fn restarted(dials: &[Arc<dyn Dial>]) -> Error {
+    let name = dials.first().map(|dial| dial.name()).unwrap_or_default();
+    Error::new(Status::Io, "receiver lost", name, "it was started again, and a stream cannot be sent twice")
+}
+
+/// Once through the source.
+struct Pass<'a> {
+    dials: &'a [Arc<dyn Dial>],
+    terms: &'a Terms,
+    notice: &'a (dyn Fn(&str) + Sync),
+    stop: Stop,
+}
+
+impl Pass<'_> {
+    /// What was sent; `None` when the receiver was started again.
+    fn run(&self, input: Input, mut sending: Sending) -> Result<Option<Sent>> {
+        let figures = sending.figures.clone();
+        let all_up = Arc::default();
+        let (met, mut failed) = self.meet(&sending.prelude, &figures, &all_up)?;
+        sending.held = common(&met);
+        let mut crew = Crew::new(&self.stop);
+        let (production, steady_source) = Production::start(&mut crew, input, sending)?;
+        let (everyone, links): (Vec<_>, Vec<_>) =
+            met.into_iter().map(|met| (Arc::new(Peer::new(met.new)), met.links)).unzip();
+        let sink = SpreadSink { peers: everyone.clone(), figures };
+        let end = Arc::new(Mutex::new(None));
+        let totals = end.clone();
+        crew.start("spread", Blocks::OnPipe, move || {
+            if let Ok(sent) = production.run(sink) {
+                *totals.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+            }
+        })?;
+        for (peer, links) in everyone.clone().into_iter().zip(links) {
+            let (stop, everyone) = (self.stop.clone(), everyone.clone());
+            crew.start("receiver", Blocks::OnVolume, move || {
+                peer.run(links);
+                end_if_none_is_left(&everyone, &stop);
+            })?;
+        }
+        let done = crew.wait();
+        drop(steady_source);
+        let outcomes: Vec<Option<Ended>> = everyone.iter().map(|peer| peer.outcome()).collect();
+        if let [Some(Ended::Restarted)] = outcomes[..] {
+            return Ok(None);
+        }
+        done?;
+        for (peer, outcome) in everyone.iter().zip(outcomes) {
+            match outcome {
+                Some(Ended::Done) => {}
+                Some(Ended::Failed(error)) => failed.push(error),
+                Some(Ended::Restarted) => failed.push(Error::new(
+                    Status::Io,
+                    "receiver lost",
+                    &peer.name,
+                    "it was started again, while others go on",
+                )),
+                None => return Err(panicked("a worker")),
+            }
+        }
+        let end = end.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| panicked("a worker"))?;
+        Ok(Some(Sent { end, failed }))
+    }
+
+    /// Makes the first link of every dial, and finds out which of them lead to one receiver.
+    fn meet(
+        &self,
+        prelude: &Prelude,
+        figures: &Arc<Figures>,
+        all_up: &Arc<AtomicU16>,
+    ) -> Result<(Vec<Met>, Vec<Error>)> {
+        let mut met: Vec<Met> = Vec::new();
+        let mut failed = Vec::new();
+        for (number, dial) in (0u16..).zip(self.dials) {
+            let Greeted { link, number, welcome, have } = match self.greet_first(&**dial, number, prelude) {
+                Ok(greeted) => greeted,
+                Err(error) => {
+                    self.stop.check()?;
+                    failed.push(error);
+                    continue;
+                }
+            };
+            if let Some(met) = met.iter_mut().find(|met| met.new.welcome.incarnation == welcome.incarnation) {
+                met.new.dials.push(dial.clone());
+                met.links.push((number, link));
+                continue;
+            }
+            let new = NewPeer {
+                dials: vec![dial.clone()],
+                prelude: prelude.clone(),
+                welcome,
+                terms: self.terms.clone(),
+                figures: figures.clone(),
+                stop: self.stop.clone(),
+                all_up: all_up.clone(),
+            };
+            met.push(Met { new, links: vec![(number, link)], held: HeldAtTarget::new(have) });
+        }
+        match failed.pop() {
+            Some(error) if met.is_empty() => Err(error),
+            last => {
+                failed.extend(last);
+                failed.iter().for_each(|error| (self.notice)(&error.to_string()));
+                Ok((met, failed))
+            }
+        }
+    }
+
+    /// The first link must be there at once, so that a wrong name is known at once; in a later pass the receiver may
+    /// just be starting.
+    fn greet_first(&self, dial: &dyn Dial, number: u16, prelude: &Prelude) -> Result<Greeted> {
+        let begun = Instant::now();
+        loop {
+            match greet(dial, number, prelude, self.terms.stall, &self.stop) {
+                Err(error)
+                    if prelude.resumes
+                        && error.status() != Status::Peer
+                        && begun.elapsed() < self.terms.retry_for =>
+                {
+                    if self.stop.sleep(Duration::from_millis(500)).is_err() {
+                        return Err(error);
+                    }
+                }
+                greeted => return greeted,
+            }
+        }
+    }
+}
+
+/// A receiver that was met.
+struct Met {
+    new: NewPeer,
+    links: Vec<(u16, Link)>,
+    held: HeldAtTarget,
+}
+
+/// What all receivers hold: only that need not be sent.
+fn common(met: &[Met]) -> HeldAtTarget {
+    let mut all = met.iter().map(|met| met.held.clone());
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |common, held| common.intersection(&held))
+}
+
+/// The run ends with the last receiver that fails; without one that was lost it ends by itself.
+fn end_if_none_is_left(peers: &[Arc<Peer>], stop: &Stop) {
+    let outcomes: Vec<_> = peers.iter().map(|peer| peer.outcome()).collect();
+    let all_failed = outcomes.iter().all(|outcome| matches!(outcome, Some(Ended::Failed(_) | Ended::Restarted)));
+    if !all_failed {
+        return;
+    }
+    let last = outcomes.into_iter().rev().find_map(|outcome| match outcome {
+        Some(Ended::Failed(error)) => Some(error),
+        _ => None,
+    });
+    stop.fail(last.unwrap_or_else(|| Error::new(Status::Io, "receiver lost", "", "it was started again")));
+}
+
+/// Puts frames into every receiver's outbox.
+struct SpreadSink {
+    peers: Vec<Arc<Peer>>,
+    figures: Arc<Figures>,
+}
+
+impl FrameSink for SpreadSink {
+    fn frame(&mut self, frame: Frame) -> Result<(), Stopped> {
+        let frame = SharedFrame::new(frame, &self.figures);
+        self.peers.iter().for_each(|peer| peer.outbox.offer(&frame));
+        Ok(())
+    }
+
+    fn end(&mut self, end: End, size: u64) -> Result<(), Stopped> {
+        self.peers.iter().for_each(|peer| peer.outbox.end(end, size));
+        Ok(())
+    }
+}

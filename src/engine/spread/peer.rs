@@ -1,0 +1,262 @@
+//! One receiver as the sender sees it: its links, made, remade, added and given up, until it has everything or is
+//! lost.
+//!
+//! The receiver's own thread decides how many links there are and how long to be without any; each link has a
+//! thread that makes it, carries frames over it ([`carry`](super::carry)) and makes it again when it broke.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use super::Terms;
+use super::greet::{Greeted, greet};
+use super::growth::{Advice, EPOCH, Growth};
+use super::outbox::{LinkId, Outbox};
+use crate::error::{Error, Result, Status};
+use crate::link::{Dial, Link};
+use crate::progress::{Figures, Stage};
+use crate::stop::Stop;
+use crate::wire::{Prelude, Welcome};
+
+/// Pauses between tries to make a link again: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How often the receiver's thread looks after its links.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How it ended for one receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All is written there, verified and on stable storage.
+    Done,
+    /// It refused, failed, or is lost.
+    Failed(Error),
+    /// It was started again, and knows only what its journal says.
+    Restarted,
+}
+
+/// One receiver.
+pub(super) struct Peer {
+    pub(super) name: String,
+    /// The ways to it.
+    dials: Vec<Arc<dyn Dial>>,
+    prelude: Prelude,
+    welcome: Welcome,
+    pub(super) terms: Terms,
+    pub(super) outbox: Outbox,
+    pub(super) figures: Arc<Figures>,
+    /// Ends with the run, and when all is over with this receiver.
+    pub(super) stop: Stop,
+    pub(super) ended: Mutex<Option<Ended>>,
+    next_id: AtomicU64,
+    links: Mutex<Links>,
+    /// Links that are up, over all receivers.
+    all_up: Arc<AtomicU16>,
+}
+
+struct Links {
+    /// By number, those that are up.
+    up: BTreeMap<u16, LinkId>,
+    /// Numbers that are not to be made again.
+    retired: Vec<u16>,
+    /// Since when there has been none.
+    none_since: Instant,
+    last_error: Option<Error>,
+}
+
+/// What a peer is made of.
+pub(super) struct NewPeer {
+    pub(super) dials: Vec<Arc<dyn Dial>>,
+    pub(super) prelude: Prelude,
+    pub(super) welcome: Welcome,
+    pub(super) terms: Terms,
+    pub(super) figures: Arc<Figures>,
+    pub(super) stop: Stop,
+    pub(super) all_up: Arc<AtomicU16>,
+}
+
+impl Peer {
+    pub(super) fn new(new: NewPeer) -> Self {
+        let NewPeer { dials, prelude, welcome, terms, figures, stop, all_up } = new;
+        let name = dials.first().map(|dial| dial.name()).unwrap_or_default();
+        let links =
+            Links { up: BTreeMap::new(), retired: Vec::new(), none_since: Instant::now(), last_error: None };
+        Peer {
+            name,
+            outbox: Outbox::new(welcome.window),
+            dials,
+            prelude,
+            welcome,
+            terms,
+            figures,
+            stop: stop.child(),
+            ended: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            links: Mutex::new(links),
+            all_up,
+        }
+    }
+
+    /// Looks after the receiver until it is over with it. `first` are the links that are made already.
+    pub(super) fn run(&self, first: Vec<(u16, Link)>) {
+        thread::scope(|scope| {
+            let mut numbers: Vec<u16> = first.iter().map(|(number, _)| *number).collect();
+            for (number, link) in first {
+                self.start_slot(scope, number, Some(link));
+            }
+            let most = self.terms.links.most().min(self.welcome.most_links);
+            while numbers.len() < usize::from(self.terms.links.first().min(most)) {
+                self.add_slot(scope, &mut numbers);
+            }
+            self.look_after(scope, &mut numbers, most);
+            self.outbox.close();
+        });
+    }
+
+    fn look_after<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>, most: u16) {
+        let mut growth = Growth::new(self.terms.links);
+        let mut epoch = (Instant::now(), self.figures.snapshot());
+        while self.stop.sleep(TICK).is_ok() {
+            self.check_presence();
+            if epoch.0.elapsed() < EPOCH {
+                continue;
+            }
+            let now = self.figures.snapshot();
+            let rate = now.wire.saturating_sub(epoch.1.wire) as f64 / epoch.0.elapsed().as_secs_f64();
+            // Fewer than this are up while some are being remade: that is no time to judge by.
+            let up = self.links().up.len();
+            if up == numbers.len() && numbers.len() <= usize::from(most) {
+                match growth.observe(up as u16, rate, now.utilisation_since(&epoch.1, Stage::Link)) {
+                    Advice::Add if numbers.len() < usize::from(most) => self.add_slot(scope, numbers),
+                    Advice::TakeBack => self.retire(numbers),
+                    Advice::Add | Advice::Stay => {}
+                }
+            }
+            epoch = (Instant::now(), now);
+        }
+    }
+
+    /// Gives the receiver up when there has been no link for too long.
+    fn check_presence(&self) {
+        let links = self.links();
+        if !links.up.is_empty() || links.none_since.elapsed() <= self.terms.retry_for {
+            return;
+        }
+        let why = links.last_error.as_ref().map_or_else(|| "no link".to_string(), ToString::to_string);
+        drop(links);
+        let tried = self.terms.retry_for.as_secs_f64();
+        let lost = Error::new(Status::Io, "receiver lost", &self.name, format_args!("tried for {tried} s: {why}"));
+        self.end(Ended::Failed(lost.way_out(
+            "what has arrived is kept there: start the receiver again with --resume, then send again with --resume",
+        )));
+    }
+
+    fn add_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>) {
+        // One less than 65536 numbers are in use, since there are at most as many links.
+        let Some(number) = (0..u16::MAX).find(|number| !numbers.contains(number)) else { return };
+        self.links().retired.retain(|retired| *retired != number);
+        numbers.push(number);
+        self.start_slot(scope, number, None);
+    }
+
+    fn retire(&self, numbers: &mut Vec<u16>) {
+        let Some(number) = numbers.pop() else { return };
+        let mut links = self.links();
+        links.retired.push(number);
+        if let Some(id) = links.up.get(&number) {
+            self.outbox.leave(*id);
+        }
+    }
+
+    fn start_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, number: u16, first: Option<Link>) {
+        let started = thread::Builder::new()
+            .name(format!("link-{number}"))
+            .spawn_scoped(scope, move || self.keep_up(number, first));
+        if let Err(e) = started {
+            self.end(Ended::Failed(Error::io("cannot start thread", "link", &e)));
+        }
+    }
+
+    /// Makes a link and carries frames over it, again and again.
+    fn keep_up(&self, number: u16, mut first: Option<Link>) {
+        let mut pause = FIRST_PAUSE;
+        let mut tries = usize::from(number);
+        while !self.stop.is_set() && !self.links().retired.contains(&number) {
+            let link = match first.take() {
+                Some(link) => Ok(link),
+                None => self.make(number, tries),
+            };
+            match link.and_then(|link| self.carry_counted(number, link, &mut pause)) {
+                Ok(()) => {}
+                // It may be another host's by now, or one that is just starting: within the time for tries.
+                Err(error) => self.links().last_error = Some(error),
+            }
+            tries += 1;
+            if self.stop.sleep(pause).is_err() {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn make(&self, number: u16, tries: usize) -> Result<Link> {
+        let dial = &self.dials[tries % self.dials.len()];
+        let Greeted { link, welcome, .. } = greet(&**dial, number, &self.prelude, self.terms.stall, &self.stop)?;
+        if welcome.incarnation != self.welcome.incarnation {
+            link.hang_up.hang_up();
+            self.end(Ended::Restarted);
+        }
+        Ok(link)
+    }
+
+    fn carry_counted(&self, number: u16, link: Link, pause: &mut Duration) -> Result<()> {
+        let id = LinkId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.links().up.insert(number, id);
+        self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_add(1, Ordering::SeqCst)) + 1);
+        let since = Instant::now();
+        let is_standby = self.dials.iter().all(|dial| dial.is_standby(number));
+        let carried = self.carry(link, id, is_standby);
+        self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_sub(1, Ordering::SeqCst)) - 1);
+        let mut links = self.links();
+        links.up.remove(&number);
+        if links.up.is_empty() {
+            links.none_since = Instant::now();
+        }
+        // One that breaks as soon as it is made is not tried at full speed.
+        if since.elapsed() > LONGEST_PAUSE {
+            *pause = FIRST_PAUSE;
+        }
+        carried
+    }
+
+    /// It is over with this receiver. Only the first reason counts.
+    pub(super) fn end(&self, how: Ended) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = ended.is_none();
+        if first {
+            *ended = Some(how);
+        }
+        drop(ended);
+        if first {
+            self.outbox.close();
+            // Its words are nobody's: what has ended is told by `ended`.
+            self.stop.fail(Error::new(Status::Io, "over", &self.name, ""));
+        }
+    }
+
+    /// Whether it is over, or the run has been ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    /// How it ended; `None` where the run was ended first.
+    pub(super) fn outcome(&self) -> Option<Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
