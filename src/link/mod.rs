@@ -1,6 +1,21 @@
 //! Where frames go: a pipe one way, or a connection with frames one way and answers the other.
 
+pub mod activation;
+pub mod address;
+mod admit;
+mod complaints;
+mod connect;
+pub mod dial;
+mod gate;
+pub mod listen;
 pub mod pipe;
+mod serve;
+mod socket;
+mod stranger;
+mod tcp;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -59,4 +74,10 @@ pub trait Dial: Send + Sync {
         let _ = number;
         false
     }
+}
+
+/// How the two sides know each other.
+pub enum Security {
+    /// Not at all, and all can be read on the way: plain TCP.
+    Insecure,
 }
