@@ -11,6 +11,7 @@ pub mod listen;
 pub mod pipe;
 mod serve;
 mod socket;
+pub mod ssh;
 mod stranger;
 mod tcp;
 

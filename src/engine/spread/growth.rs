@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How many links a transfer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkCount {
-    /// So many.
+    /// So many; none besides the one that stands by where there is one, as an ssh's pipe.
     Fixed(u16),
     /// As many as help, up to this.
     UpTo(u16),
@@ -20,14 +20,14 @@ impl LinkCount {
     /// The most that there will be.
     pub fn most(self) -> u16 {
         match self {
-            LinkCount::Fixed(count) | LinkCount::UpTo(count) => count.max(1),
+            LinkCount::Fixed(count) | LinkCount::UpTo(count) => count,
         }
     }
 
     /// How many to begin with.
     pub(super) fn first(self) -> u16 {
         match self {
-            LinkCount::Fixed(count) => count.max(1),
+            LinkCount::Fixed(count) => count,
             LinkCount::UpTo(most) => most.clamp(1, 2),
         }
     }

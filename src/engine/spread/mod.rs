@@ -50,6 +50,8 @@ pub struct Terms {
     pub stall: Duration,
     /// A limit for all links together, if any.
     pub rate: Option<Arc<Rate>>,
+    /// What the user should know at once: a receiver that failed while others go on, a port that is closed.
+    pub notice: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// What became of a transfer to several receivers.
@@ -63,18 +65,10 @@ pub struct Sent {
 /// Sends `input` to all receivers that `dials` lead to; two dials may be two ways to one receiver. Returns when every
 /// receiver has it on stable storage, or failed.
 ///
-/// `notice` is called for what the user should know at once: a receiver that failed while others go on.
-///
 /// # Errors
 /// The first failure of any stage; where no receiver is left, what the last one failed with; or what the run's
 /// [`Stop`] was set to.
-pub fn send_over(
-    input: Input,
-    dials: &[Arc<dyn Dial>],
-    sending: Sending,
-    terms: &Terms,
-    notice: &(dyn Fn(&str) + Sync),
-) -> Result<Sent> {
+pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms: &Terms) -> Result<Sent> {
     let mut again = match &input {
         Input::Volume { source, map } => Some((source.clone(), map.clone())),
         // What was read from a pipe is gone.
@@ -83,7 +77,7 @@ pub fn send_over(
     let mut input = Some(input);
     let mut sending = sending;
     loop {
-        let pass = Pass { dials, terms, notice, stop: sending.stop.child() };
+        let pass = Pass { dials, terms, stop: sending.stop.child() };
         let this = Sending { stop: pass.stop.clone(), ..sending.again() };
         // The first pass takes the input itself, later ones what is kept of it.
         let input = match (input.take(), &mut again) {
@@ -94,7 +88,7 @@ pub fn send_over(
         match pass.run(input, this)? {
             Some(sent) => return Ok(sent),
             None => {
-                notice("the receiver was started again: going on with what it has");
+                (terms.notice)("the receiver was started again: going on with what it has");
                 sending.figures.restart();
                 sending.prelude.resumes = true;
             }
@@ -111,7 +105,6 @@ fn restarted(dials: &[Arc<dyn Dial>]) -> Error {
 struct Pass<'a> {
     dials: &'a [Arc<dyn Dial>],
     terms: &'a Terms,
-    notice: &'a (dyn Fn(&str) + Sync),
     stop: Stop,
 }
 
@@ -174,7 +167,9 @@ impl Pass<'_> {
     ) -> Result<(Vec<Met>, Vec<Error>)> {
         let mut met: Vec<Met> = Vec::new();
         let mut failed = Vec::new();
-        for (number, dial) in (0u16..).zip(self.dials) {
+        for (turn, dial) in (0u16..).zip(self.dials) {
+            // Two ways to one receiver have different numbers there.
+            let number = if dial.is_standby(0) { 0 } else { turn };
             let Greeted { link, number, welcome, have } = match self.greet_first(&**dial, number, prelude) {
                 Ok(greeted) => greeted,
                 Err(error) => {
@@ -203,7 +198,7 @@ impl Pass<'_> {
             Some(error) if met.is_empty() => Err(error),
             last => {
                 failed.extend(last);
-                failed.iter().for_each(|error| (self.notice)(&error.to_string()));
+                failed.iter().for_each(|error| (self.terms.notice)(&error.to_string()));
                 Ok((met, failed))
             }
         }

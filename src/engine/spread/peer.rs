@@ -102,7 +102,8 @@ impl Peer {
     /// Looks after the receiver until it is over with it. `first` are the links that are made already.
     pub(super) fn run(&self, first: Vec<(u16, Link)>) {
         thread::scope(|scope| {
-            let mut numbers: Vec<u16> = first.iter().map(|(number, _)| *number).collect();
+            let numbers = first.iter().map(|(number, _)| *number);
+            let mut numbers: Vec<u16> = numbers.filter(|number| !self.is_standby(*number)).collect();
             for (number, link) in first {
                 self.start_slot(scope, number, Some(link));
             }
@@ -126,7 +127,7 @@ impl Peer {
             let now = self.figures.snapshot();
             let rate = now.wire.saturating_sub(epoch.1.wire) as f64 / epoch.0.elapsed().as_secs_f64();
             // Fewer than this are up while some are being remade: that is no time to judge by.
-            let up = self.links().up.len();
+            let up = self.links().up.keys().filter(|number| !self.is_standby(**number)).count();
             if up == numbers.len() && numbers.len() <= usize::from(most) {
                 match growth.observe(up as u16, rate, now.utilisation_since(&epoch.1, Stage::Link)) {
                     Advice::Add if numbers.len() < usize::from(most) => self.add_slot(scope, numbers),
@@ -155,7 +156,7 @@ impl Peer {
 
     fn add_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>) {
         // One less than 65536 numbers are in use, since there are at most as many links.
-        let Some(number) = (0..u16::MAX).find(|number| !numbers.contains(number)) else { return };
+        let Some(number) = (0..u16::MAX).find(|n| !numbers.contains(n) && !self.is_standby(*n)) else { return };
         self.links().retired.retain(|retired| *retired != number);
         numbers.push(number);
         self.start_slot(scope, number, None);
@@ -191,7 +192,7 @@ impl Peer {
             match link.and_then(|link| self.carry_counted(number, link, &mut pause)) {
                 Ok(()) => {}
                 // It may be another host's by now, or one that is just starting: within the time for tries.
-                Err(error) => self.links().last_error = Some(error),
+                Err(error) => self.failed(number, error),
             }
             tries += 1;
             if self.stop.sleep(pause).is_err() {
@@ -199,6 +200,18 @@ impl Peer {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn failed(&self, number: u16, error: Error) {
+        let mut links = self.links();
+        let only_standby = links.up.keys().all(|number| self.is_standby(*number)) && !links.up.is_empty();
+        if only_standby && !self.is_standby(number) && links.last_error.is_none() && !self.stop.is_set() {
+            (self.terms.notice)(&format!(
+                "{}: no other link can be made, all goes through ssh: {error}",
+                self.name
+            ));
+        }
+        links.last_error = Some(error);
     }
 
     fn make(&self, number: u16, tries: usize) -> Result<Link> {
@@ -216,8 +229,7 @@ impl Peer {
         self.links().up.insert(number, id);
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_add(1, Ordering::SeqCst)) + 1);
         let since = Instant::now();
-        let is_standby = self.dials.iter().all(|dial| dial.is_standby(number));
-        let carried = self.carry(link, id, is_standby);
+        let carried = self.carry(link, id, self.is_standby(number));
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_sub(1, Ordering::SeqCst)) - 1);
         let mut links = self.links();
         links.up.remove(&number);
@@ -254,6 +266,10 @@ impl Peer {
     /// How it ended; `None` where the run was ended first.
     pub(super) fn outcome(&self) -> Option<Ended> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_standby(&self, number: u16) -> bool {
+        self.dials.iter().all(|dial| dial.is_standby(number))
     }
 
     fn links(&self) -> std::sync::MutexGuard<'_, Links> {

@@ -1,0 +1,373 @@
+//! The receiver started over ssh, and links to it.
+//!
+//! `ssh HOST lvpipe recv --from-ssh TARGET` is run with the user's own ssh: its configuration, agents and jump hosts
+//! hold. The first line to it is a [`Request`] with the key of this transfer, the first line from it a [`Greeting`]
+//! with the port that it listens on. From then on ssh's pipes are link 0. The links with other numbers are TCP to
+//! that port; where none can be made, everything goes through ssh.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{Address, PortRange};
+use super::dial::Dialer;
+use super::{Dial, HangUp, Link, Security};
+use crate::error::{Error, Result, Status};
+use crate::stop::{Interruptible, Stop};
+use crate::wire::prelude::VERSION;
+
+/// How long an ssh may take to end by itself when its link has ended.
+const GRACE: Duration = Duration::from_millis(500);
+/// What a login shell may print before the greeting.
+const MOST_NOISE: usize = 64 << 10;
+
+/// `ssh://[USER@]HOST[:PORT]/TARGET`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshUrl {
+    /// `HOST` or `USER@HOST`, for ssh.
+    pub host: String,
+    /// Another port than ssh's configuration says.
+    pub port: Option<u16>,
+    /// For the far side: `vg/lv`, `-`, or with a second slash an absolute path.
+    pub target: String,
+}
+
+impl FromStr for SshUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "expected ssh://[USER@]HOST[:PORT]/TARGET, as in ssh://root@host/vg/vm1 or \
+                            ssh://host//srv/vm1.img";
+        let (authority, target) = text.strip_prefix("ssh://").and_then(|rest| rest.split_once('/')).ok_or(FORM)?;
+        let (user, place) = authority.rsplit_once('@').map_or((None, authority), |(u, p)| (Some(u), p));
+        // A literal IPv6 address has colons of its own.
+        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or(FORM)?)),
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map(|port| port.parse::<u16>().map_err(|_| FORM)).transpose()?;
+        // ssh would take a name that begins with a dash for an option.
+        let is_name =
+            |name: &str| !name.is_empty() && !name.starts_with('-') && !name.contains(char::is_whitespace);
+        if !is_name(host) || user.is_some_and(|user| !is_name(user)) || target.is_empty() || port == Some(0) {
+            return Err(FORM.into());
+        }
+        let host = user.map_or_else(|| host.to_string(), |user| format!("{user}@{host}"));
+        Ok(SshUrl { host, port, target: target.into() })
+    }
+}
+
+impl fmt::Display for SshUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+/// What the sender says first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The key of this transfer.
+    pub key: String,
+    /// Where to listen, if at all.
+    pub ports: Option<String>,
+    /// Whether links over TCP are wanted.
+    pub listen: bool,
+}
+
+/// What the far side answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Its version of lvpipe.
+    pub lvpipe: String,
+    /// Its version of the wire format.
+    pub wire: u16,
+    /// Where it listens.
+    pub port: Option<u16>,
+}
+
+/// How the receiver is started.
+pub struct SshOptions {
+    /// ssh and its options, in words.
+    pub command: Vec<String>,
+    /// lvpipe's name on the far side.
+    pub remote: String,
+    /// More arguments for `lvpipe recv` there.
+    pub arguments: Vec<String>,
+    /// Whether links over TCP are wanted besides ssh's own.
+    pub tcp: bool,
+    /// Where the receiver may listen.
+    pub ports: Option<PortRange>,
+    /// Local addresses for the links.
+    pub binds: Vec<std::net::IpAddr>,
+    /// How long a TCP connection may take.
+    pub connect_timeout: Duration,
+}
+
+/// A receiver behind ssh.
+pub struct Ssh {
+    url: SshUrl,
+    options: SshOptions,
+    /// The key's text, for the far side.
+    key: String,
+    /// What the key makes of links.
+    security: Box<dyn Fn() -> Result<Security> + Send + Sync>,
+    /// The way to its port, known once it has been started.
+    tcp: Mutex<Option<Arc<Dialer>>>,
+    started: Mutex<u32>,
+}
+
+impl Ssh {
+    /// Nothing is started yet.
+    pub fn new(
+        url: SshUrl,
+        options: SshOptions,
+        key: String,
+        security: impl Fn() -> Result<Security> + Send + Sync + 'static,
+    ) -> Self {
+        let (tcp, started) = (Mutex::default(), Mutex::new(0));
+        Ssh { url, options, key, security: Box::new(security), tcp, started }
+    }
+
+    fn start(&self, stop: &Stop) -> Result<Link> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut command = self.command(*started > 0)?;
+        *started += 1;
+        drop(started);
+        let failed = |e: &io::Error| Error::io("cannot start ssh", &self.url, e);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| failed(&e))?;
+        let mut process = Process { child: Arc::new(Mutex::new(child)) };
+        let (mut to, from) = process.pipes().ok_or_else(|| failed(&io::ErrorKind::BrokenPipe.into()))?;
+        let request = Request {
+            key: self.key.clone(),
+            ports: self.options.ports.as_ref().map(ToString::to_string),
+            listen: self.options.tcp,
+        };
+        let line = serde_json::to_string(&request).map_err(|e| failed(&e.into()))? + "\n";
+        // One that has ended by now is told by what it answers: nothing.
+        let _ = to.write_all(line.as_bytes());
+        let greeting = self.hear(&from, &mut process, stop)?;
+        self.learn(&greeting)?;
+        let hang_up = HangUp::new(move || process.end());
+        Ok(Link { name: self.name(), reader: Box::new(from), writer: Box::new(to), hang_up })
+    }
+
+    fn command(&self, again: bool) -> Result<Command> {
+        let (program, options) = self
+            .options
+            .command
+            .split_first()
+            .ok_or_else(|| Error::usage("cannot start ssh", "--rsh", "the command is empty"))?;
+        let mut words = vec![self.options.remote.as_str(), "recv", "--from-ssh"];
+        words.extend(self.options.arguments.iter().map(String::as_str));
+        // A receiver that was lost in the middle knows from its journal what it has.
+        if again && !words.contains(&"--resume") {
+            words.push("--resume");
+        }
+        words.extend(["--", &self.url.target]);
+        let remote = shlex::try_join(words)
+            .map_err(|_| Error::usage("cannot start receiver", &self.url, "an argument has a NUL in it"))?;
+        let mut command = Command::new(program);
+        command.args(options).args(self.port()).arg(&self.url.host).arg(remote);
+        Ok(command)
+    }
+
+    fn port(&self) -> Vec<OsString> {
+        self.url.port.map_or_else(Vec::new, |port| vec!["-p".into(), port.to_string().into()])
+    }
+
+    /// Reads up to the greeting.
+    fn hear(&self, from: &File, process: &mut Process, stop: &Stop) -> Result<Greeting> {
+        let mut from = Interruptible::new(from, stop);
+        let mut line = Vec::new();
+        let mut noise = 0;
+        loop {
+            let mut byte = [0];
+            match from.read(&mut byte) {
+                Ok(0) => return Err(self.unheard(process)),
+                Err(e) => {
+                    stop.check()?;
+                    return Err(Error::io("cannot start receiver", &self.url, &e));
+                }
+                Ok(_) if byte[0] != b'\n' => line.push(byte[0]),
+                Ok(_) => {
+                    if let Ok(greeting) = serde_json::from_slice::<Greeting>(&line) {
+                        return Ok(greeting);
+                    }
+                    line.clear();
+                }
+            }
+            noise += 1;
+            if noise > MOST_NOISE {
+                return Err(Error::stream("cannot start receiver", &self.url, "what answers there is not lvpipe"));
+            }
+        }
+    }
+
+    /// The far side ended before it greeted: its own message is on stderr already.
+    fn unheard(&self, process: &mut Process) -> Error {
+        let what = "cannot start receiver";
+        match process.wait().and_then(|status| status.code()) {
+            // ssh(1): 255 if an error occurred; else the remote command's status.
+            Some(255) => Error::new(Status::Io, what, &self.url, "ssh failed: see its message"),
+            Some(127) => Error::new(Status::Peer, what, &self.url, "there is no lvpipe there")
+                .way_out("install it there, or say where it is: --remote-lvpipe PATH"),
+            Some(2) => Error::new(Status::Peer, what, &self.url, "lvpipe there refused: see its message")
+                .way_out("if it does not know --from-ssh it is older than this one: update it"),
+            Some(code) if code < 128 => {
+                Error::new(remote_status(code), what, &self.url, "it has ended: see its message")
+            }
+            _ => Error::new(Status::Io, what, &self.url, "it was killed"),
+        }
+    }
+
+    /// Checks the far side's version, and notes where it listens.
+    fn learn(&self, greeting: &Greeting) -> Result<()> {
+        if greeting.wire != VERSION {
+            let older = if greeting.wire > VERSION { "this lvpipe" } else { "the one there" };
+            let why = format!(
+                "lvpipe {} there speaks version {} of the format, this one ({}) version {VERSION}: {older} is older",
+                greeting.lvpipe,
+                greeting.wire,
+                env!("CARGO_PKG_VERSION")
+            );
+            return Err(Error::new(Status::Peer, "cannot use receiver", &self.url, why).way_out("update it"));
+        }
+        let dialer = match greeting.port.filter(|_| self.options.tcp) {
+            None => None,
+            Some(port) => {
+                let address = Address::new(self.host_name(), port);
+                let binds = self.options.binds.clone();
+                let security = (self.security)()?;
+                Some(Arc::new(Dialer::new(vec![address], binds, self.options.connect_timeout, security)?))
+            }
+        };
+        *self.tcp.lock().unwrap_or_else(PoisonError::into_inner) = dialer;
+        Ok(())
+    }
+
+    /// What ssh's configuration calls the host: `ssh -G`.
+    fn host_name(&self) -> String {
+        let named = self.url.host.rsplit_once('@').map_or(&*self.url.host, |(_, host)| host);
+        let asked = self.options.command.split_first().and_then(|(program, options)| {
+            let mut command = Command::new(program);
+            command.args(options).args(self.port()).args(["-G", &self.url.host]).stdin(Stdio::null());
+            command.stderr(Stdio::null()).output().ok().filter(|output| output.status.success())
+        });
+        let text = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let name = text.lines().find_map(|line| line.strip_prefix("hostname "));
+        name.unwrap_or(named).to_string()
+    }
+}
+
+impl Dial for Ssh {
+    fn name(&self) -> String {
+        self.url.to_string()
+    }
+
+    fn dial(&self, number: u16, stop: &Stop) -> Result<Link> {
+        if number == 0 {
+            return self.start(stop);
+        }
+        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match tcp {
+            Some(dialer) => dialer.dial(number, stop),
+            None => Err(Error::new(Status::Io, "cannot connect", &self.url, "the receiver does not listen")),
+        }
+    }
+
+    fn is_standby(&self, number: u16) -> bool {
+        number == 0
+    }
+}
+
+/// The far side's exit status as one of this side's.
+fn remote_status(code: i32) -> Status {
+    match u8::try_from(code).map(Status::from_code) {
+        Ok(Status::Guard) => Status::Peer,
+        Ok(status) => status,
+        Err(_) => Status::Io,
+    }
+}
+
+/// A running ssh.
+#[derive(Clone)]
+struct Process {
+    child: Arc<Mutex<Child>>,
+}
+
+impl Process {
+    fn pipes(&mut self) -> Option<(File, File)> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let (to, from) = (child.stdin.take()?, child.stdout.take()?);
+        Some((File::from(OwnedFd::from(to)), File::from(OwnedFd::from(from))))
+    }
+
+    fn wait(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).wait().ok()
+    }
+
+    /// Gives it a moment to end by itself, as it does when its standard input has ended.
+    fn end(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        while let Ok(None) = child.try_wait() {
+            if begun.elapsed() > GRACE {
+                // What cannot be killed has ended.
+                let _ = child.kill();
+                let _ = child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_an_ssh_url() {
+        let url = |text: &str| text.parse::<SshUrl>().map(|url| (url.host, url.port, url.target));
+        let is = |host: &str, port, target: &str| Ok((host.to_string(), port, target.to_string()));
+        assert_eq!(url("ssh://root@host/vg/vm1"), is("root@host", None, "vg/vm1"));
+        assert_eq!(url("ssh://host:2222//srv/a b.img"), is("host", Some(2222), "/srv/a b.img"));
+        assert_eq!(url("ssh://u@[2001:db8::1]:22/-"), is("u@2001:db8::1", Some(22), "-"));
+        for bad in
+            ["host/vg/a", "ssh://host", "ssh://host/", "ssh:///vg/a", "ssh://-oProxyCommand=x/a", "ssh://h:x/a"]
+        {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_with_blanks_and_quotes_arrives_as_it_is() {
+        let url = SshUrl { host: "h".into(), port: None, target: "/srv/it's a.img".into() };
+        let options = SshOptions {
+            command: vec!["ssh".into()],
+            remote: "lvpipe".into(),
+            arguments: vec!["--exec".into(), "tar x; true".into()],
+            tcp: false,
+            ports: None,
+            binds: Vec::new(),
+            connect_timeout: Duration::from_secs(1),
+        };
+        let ssh = Ssh::new(url, options, String::new(), || Ok(Security::Insecure));
+        let command = ssh.command(true).expect("no NUL");
+        let remote = command.get_args().last().and_then(|word| word.to_str()).expect("UTF-8").to_string();
+        let words = shlex::split(&remote).expect("a shell reads it");
+        let expected =
+            ["lvpipe", "recv", "--from-ssh", "--exec", "tar x; true", "--resume", "--", "/srv/it's a.img"];
+        assert_eq!(words, expected);
+    }
+}
