@@ -1,0 +1,83 @@
+//! Whether the target still holds what an earlier transfer has brought.
+
+use super::zeros::is_zero;
+use crate::wire::{Digest, DigestKind, FrameHeader, SegmentKind, Segments};
+
+/// What comes of comparing a held part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The target has what the source has.
+    Same,
+    /// The target has something else, and so far as is known nothing is wrong with the source: the part must come
+    /// whole.
+    Damaged,
+    /// The source has something else now than what the earlier transfer has brought.
+    OtherSource,
+}
+
+/// Compares three: what the target has (`found`, the bytes of the whole part), what the source has (the header's
+/// digest), and what the earlier transfer had written.
+pub(super) fn compare(
+    kind: DigestKind,
+    header: &FrameHeader,
+    segments: &Segments,
+    found: &[u8],
+    written: Option<Digest>,
+) -> Verdict {
+    // Without digests nothing can be compared: nothing is counted on then.
+    if kind == DigestKind::None {
+        return Verdict::Damaged;
+    }
+    match written {
+        _ if digest(kind, segments, found) == Some(header.digest) => Verdict::Same,
+        Some(written) if written != header.digest => Verdict::OtherSource,
+        _ => Verdict::Damaged,
+    }
+}
+
+/// The digest of what is where the data segments are; `None` when a hole does not read as zeros.
+fn digest(kind: DigestKind, segments: &Segments, mut found: &[u8]) -> Option<Digest> {
+    let mut hasher = kind.hasher();
+    hasher.update(segments.as_bytes());
+    for segment in segments {
+        let (piece, rest) = found.split_at_checked(segment.length as usize)?;
+        match segment.kind {
+            SegmentKind::Data => hasher.update(piece),
+            SegmentKind::Hole if !is_zero(piece) => return None,
+            SegmentKind::Hole => {}
+        }
+        found = rest;
+    }
+    Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Codec;
+
+    #[test]
+    fn target_source_and_journal_are_compared() {
+        let mut segments = Segments::default();
+        segments.push(SegmentKind::Data, 4096);
+        segments.push(SegmentKind::Hole, 4096);
+        let kind = DigestKind::Sha256;
+        let (data, other) = (vec![7; 4096], Some(Digest([9; 32])));
+        let digest = kind.of(&[segments.as_bytes(), &data]);
+        let header = FrameHeader::part(0, &segments, 0, Codec::None, &data, digest).into_held();
+        let compare = |found: &[u8], written| super::compare(kind, &header, &segments, found, written);
+        let whole = [data, vec![0; 4096]].concat();
+        for written in [Some(digest), None, other] {
+            assert_eq!(compare(&whole, written), Verdict::Same);
+        }
+        for at in [0, 4095, 4096, 8191] {
+            let mut found = whole.clone();
+            found[at] ^= 1;
+            assert_eq!(compare(&found, Some(digest)), Verdict::Damaged, "at {at}");
+            assert_eq!(compare(&found, None), Verdict::Damaged, "at {at}");
+            assert_eq!(compare(&found, other), Verdict::OtherSource, "at {at}");
+        }
+        let none = super::compare(DigestKind::None, &header, &segments, &whole, Some(digest));
+        assert_eq!(none, Verdict::Damaged, "nothing can be told without digests");
+    }
+}
