@@ -112,6 +112,11 @@ impl Stop {
         }
     }
 
+    /// A channel that is disconnected once the run has ended: for a `select!` over several others.
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.shared.ended
+    }
+
     /// Sleeps for `time`, or until the run ends.
     pub fn sleep(&self, time: Duration) -> std::result::Result<(), Stopped> {
         match self.shared.ended.recv_timeout(time) {

@@ -110,6 +110,8 @@ impl Inspect {
             workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
             prelude: prelude.clone(),
             stream: name.into(),
+            record: None,
+            holds: None,
             figures: figures.clone(),
             stop: stop.clone(),
         };

@@ -65,7 +65,15 @@ impl Recv {
         let digest = prelude.digest;
         let reporter = self.messages.report(figures.clone());
         self.messages.notices(&reporter, &notices);
-        let receiving = Receiving { prelude, stream: "stdin".into(), workshop, figures, stop: stop.clone() };
+        let receiving = Receiving {
+            prelude,
+            stream: "stdin".into(),
+            workshop,
+            record: None,
+            holds: None,
+            figures,
+            stop: stop.clone(),
+        };
         // The target is closed when this returns, so that what is held for it can be let go.
         if let Err(error) = recv(link, target, receiving) {
             reporter.finish(Outcome::Failed);

@@ -46,6 +46,8 @@ impl Crew {
             Blocks::OnVolume => self.volume.0.clone(),
             Blocks::OnPipe => self.pipe.0.clone(),
         };
+        // A run over many links, each remade many times, does not collect the stacks of all that have been.
+        self.threads.retain(|thread| !thread.is_finished());
         let stop = self.stop.clone();
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
             let watch = PanicWatch { stop, name };

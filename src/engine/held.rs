@@ -1,81 +1,83 @@
-//! What a target holds already, as the sender is told: by a receiver's answer, or by a token.
+//! Whether the target still holds what an earlier transfer has brought.
 
-use crate::usedmap::Extent;
+use super::zeros::is_zero;
+use crate::wire::{Digest, DigestKind, FrameHeader, SegmentKind, Segments};
 
-/// Ranges of the volume that need not be sent, only compared. Empty for a transfer that begins anew.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeldAtTarget {
-    /// In order of offset, disjoint.
-    extents: Vec<Extent>,
+/// What comes of comparing a held part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The target has what the source has.
+    Same,
+    /// The target has something else, and so far as is known nothing is wrong with the source: the part must come
+    /// whole.
+    Damaged,
+    /// The source has something else now than what the earlier transfer has brought.
+    OtherSource,
 }
 
-impl HeldAtTarget {
-    /// Any extents in any order; what overlaps is joined.
-    pub fn new(extents: impl IntoIterator<Item = Extent>) -> Self {
-        let mut sorted: Vec<Extent> = extents.into_iter().filter(|extent| !extent.is_empty()).collect();
-        sorted.sort_unstable();
-        let mut extents: Vec<Extent> = Vec::new();
-        for extent in sorted {
-            match extents.last_mut() {
-                Some(last) if extent.offset <= last.end() => {
-                    *last = Extent::between(last.offset, last.end().max(extent.end()));
-                }
-                _ => extents.push(extent),
-            }
+/// Compares three: what the target has (`found`, the bytes of the whole part), what the source has (the header's
+/// digest), and what the earlier transfer had written.
+pub(super) fn compare(
+    kind: DigestKind,
+    header: &FrameHeader,
+    segments: &Segments,
+    found: &[u8],
+    written: Option<Digest>,
+) -> Verdict {
+    // Without digests nothing can be compared: nothing is counted on then.
+    if kind == DigestKind::None {
+        return Verdict::Damaged;
+    }
+    match written {
+        _ if digest(kind, segments, found) == Some(header.digest) => Verdict::Same,
+        Some(written) if written != header.digest => Verdict::OtherSource,
+        _ => Verdict::Damaged,
+    }
+}
+
+/// The digest of what is where the data segments are; `None` when a hole does not read as zeros.
+fn digest(kind: DigestKind, segments: &Segments, mut found: &[u8]) -> Option<Digest> {
+    let mut hasher = kind.hasher();
+    hasher.update(segments.as_bytes());
+    for segment in segments {
+        let (piece, rest) = found.split_at_checked(segment.length as usize)?;
+        match segment.kind {
+            SegmentKind::Data => hasher.update(piece),
+            SegmentKind::Hole if !is_zero(piece) => return None,
+            SegmentKind::Hole => {}
         }
-        HeldAtTarget { extents }
+        found = rest;
     }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.extents.is_empty()
-    }
-
-    /// Whether all of `place` is held.
-    pub fn contains(&self, place: Extent) -> bool {
-        let after = self.extents.partition_point(|extent| extent.offset <= place.offset);
-        after > 0 && place.end() <= self.extents[after - 1].end()
-    }
-
-    /// What both hold: of several receivers none may lack what is not sent.
-    #[must_use]
-    pub fn intersection(&self, other: &HeldAtTarget) -> HeldAtTarget {
-        let (mut ours, mut theirs) = (self.extents.iter().peekable(), other.extents.iter().peekable());
-        let mut both = Vec::new();
-        while let (Some(our), Some(their)) = (ours.peek(), theirs.peek()) {
-            both.push(our.clipped_to(**their));
-            if our.end() < their.end() {
-                ours.next()
-            } else {
-                theirs.next()
-            };
-        }
-        HeldAtTarget::new(both)
-    }
+    Some(hasher.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn held(extents: &[(u64, u64)]) -> HeldAtTarget {
-        HeldAtTarget::new(extents.iter().map(|&(offset, end)| Extent::between(offset, end)))
-    }
+    use crate::wire::Codec;
 
     #[test]
-    fn only_what_is_held_whole_is_held() {
-        let held = held(&[(30, 40), (0, 10), (10, 20)]);
-        for (offset, end, is_held) in
-            [(0, 20, true), (5, 15, true), (19, 21, false), (20, 30, false), (30, 40, true)]
-        {
-            assert_eq!(held.contains(Extent::between(offset, end)), is_held, "{offset} to {end}");
+    fn target_source_and_journal_are_compared() {
+        let mut segments = Segments::default();
+        segments.push(SegmentKind::Data, 4096);
+        segments.push(SegmentKind::Hole, 4096);
+        let kind = DigestKind::Sha256;
+        let (data, other) = (vec![7; 4096], Some(Digest([9; 32])));
+        let digest = kind.of(&[segments.as_bytes(), &data]);
+        let header = FrameHeader::part(0, &segments, 0, Codec::None, &data, digest).into_held();
+        let compare = |found: &[u8], written| super::compare(kind, &header, &segments, found, written);
+        let whole = [data, vec![0; 4096]].concat();
+        for written in [Some(digest), None, other] {
+            assert_eq!(compare(&whole, written), Verdict::Same);
         }
-        assert!(!HeldAtTarget::default().contains(Extent::between(0, 1)));
-    }
-
-    #[test]
-    fn of_two_receivers_counts_what_both_hold() {
-        let both = held(&[(0, 10), (20, 30), (40, 60)]).intersection(&held(&[(5, 25), (40, 41), (50, 70)]));
-        assert_eq!(both, held(&[(5, 10), (20, 25), (40, 41), (50, 60)]));
+        for at in [0, 4095, 4096, 8191] {
+            let mut found = whole.clone();
+            found[at] ^= 1;
+            assert_eq!(compare(&found, Some(digest)), Verdict::Damaged, "at {at}");
+            assert_eq!(compare(&found, None), Verdict::Damaged, "at {at}");
+            assert_eq!(compare(&found, other), Verdict::OtherSource, "at {at}");
+        }
+        let none = super::compare(DigestKind::None, &header, &segments, &whole, Some(digest));
+        assert_eq!(none, Verdict::Damaged, "nothing can be told without digests");
     }
 }

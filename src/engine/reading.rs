@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::crew::{Blocks, Crew};
 use super::encode::{Encoding, Outgoing, ReadPart};
-use super::held::HeldAtTarget;
+use super::held_at_target::HeldAtTarget;
 use super::memory::{Buffer, Pool, Workshop};
 use super::ordered::{Place, Reserver};
 use super::send::Input;

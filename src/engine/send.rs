@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::adapt::{Adapt, Compress};
 use super::crew::{Blocks, Crew, panicked};
 use super::encode::{Encoding, Level, Outgoing};
-use super::held::HeldAtTarget;
+use super::held_at_target::HeldAtTarget;
 use super::link_writer::{LinkWriter, PipeSink};
 use super::memory::{Pool, Workshop};
 use super::ordered::{Taker, ordered};

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::tally::{Received, Tally};
+use super::tally::{Covered, Received, Tally};
 use crate::error::Result;
 use crate::stop::{Interruptible, Stop};
 use crate::wire::{End, FrameHeader, FrameKind, Prelude};
@@ -36,12 +36,12 @@ pub fn walk(stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<
         bytes += frame::HEADER as u64 + u64::from(header.payload);
         if header.kind == FrameKind::End {
             let end = End::read(&header, &mut reader);
-            let received = end.and_then(|end| tally.finish(end)).map_err(|e| e.at(name, &at))?;
+            let received = end.and_then(|end| tally.finish(&header, end)).map_err(|e| e.at(name, &at))?;
             let trailing = reader.read(&mut [0]).is_ok_and(|length| length > 0);
             return Ok(Walked { received, bytes, trailing });
         }
-        tally.count(&header).map_err(|e| e.at(name, &at))?;
-        if header.kind == FrameKind::Part {
+        tally.count(&Covered::by(&header)).map_err(|e| e.at(name, &at))?;
+        if header.kind.is_part() {
             header.read_segments(&mut reader).map_err(|e| e.at(name, &at))?;
             skip.skip(&stream, &mut reader, header.payload.into()).map_err(|e| e.at(name, &at))?;
             bytes += u64::from(header.segments) * segments::ENTRY as u64;

@@ -50,6 +50,10 @@ pub struct Figures {
     buffer_used: AtomicU64,
     buffer_total: AtomicU64,
     level: AtomicI32,
+    links: AtomicU64,
+    again: AtomicU64,
+    twice: AtomicU64,
+    held: AtomicU64,
     stages: [StageTime; 4],
 }
 
@@ -70,6 +74,10 @@ impl Figures {
             buffer_used: AtomicU64::new(0),
             buffer_total: AtomicU64::new(0),
             level: AtomicI32::new(NO_LEVEL),
+            links: AtomicU64::new(0),
+            again: AtomicU64::new(0),
+            twice: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             stages: Default::default(),
         })
     }
@@ -135,6 +143,26 @@ impl Figures {
         self.level.store(level.unwrap_or(NO_LEVEL), Relaxed);
     }
 
+    /// Links that are open.
+    pub fn set_links(&self, links: u64) {
+        self.links.store(links, Relaxed);
+    }
+
+    /// Parts that the receiver asked for again: they came damaged, or were not held as they should be.
+    pub fn add_again(&self, parts: u64) {
+        self.again.fetch_add(parts, Relaxed);
+    }
+
+    /// Parts and holes that went over the links once more, though they had come: their answer was lost with a link.
+    pub fn add_twice(&self, frames: u64) {
+        self.twice.fetch_add(frames, Relaxed);
+    }
+
+    /// Parts that the target held already, as compared.
+    pub fn add_held(&self, parts: u64) {
+        self.held.fetch_add(parts, Relaxed);
+    }
+
     /// How many threads serve a stage. A stage never told has none and is never the bottleneck.
     pub fn threads(&self, stage: Stage, threads: usize) {
         self.stages[stage as usize].set_threads(u32::try_from(threads).unwrap_or(u32::MAX));
@@ -168,6 +196,10 @@ impl Figures {
             buffer_used: self.buffer_used.load(Relaxed),
             buffer_total: self.buffer_total.load(Relaxed),
             level: Some(self.level.load(Relaxed)).filter(|level| *level != NO_LEVEL),
+            links: self.links.load(Relaxed),
+            again: self.again.load(Relaxed),
+            twice: self.twice.load(Relaxed),
+            held: self.held.load(Relaxed),
             stages: [0, 1, 2, 3].map(|stage| self.stages[stage].load(now)),
         }
     }
@@ -229,6 +261,14 @@ pub struct Snapshot {
     pub buffer_total: u64,
     /// Compression level in use, if any.
     pub level: Option<i32>,
+    /// Links that are open, a number.
+    pub links: u64,
+    /// Parts asked for again, a number.
+    pub again: u64,
+    /// Parts and holes that came although they were there, a number.
+    pub twice: u64,
+    /// Parts that the target held already, a number.
+    pub held: u64,
     /// Time spent, by [`Stage`] in the order of [`Stage::ALL`].
     pub stages: [StageFigures; 4],
 }
@@ -283,10 +323,15 @@ mod tests {
         figures.add_parts(6);
         figures.set_buffer(7, 8);
         figures.set_level(Some(-3));
+        figures.set_links(9);
+        figures.add_again(10);
+        figures.add_twice(11);
+        figures.add_held(12);
         let full = figures.snapshot();
         assert_eq!((full.volume, full.used, full.level), (Some(80), Some(40), Some(-3)));
         assert_eq!((full.read, full.wire, full.done, full.zeros), (11, 2, 3, 4));
         assert_eq!((full.holes, full.parts, full.buffer_used, full.buffer_total), (5, 6, 7, 8));
+        assert_eq!((full.links, full.again, full.twice, full.held), (9, 10, 11, 12));
         figures.set_level(None);
         figures.set_volume(None);
         assert_eq!((figures.snapshot().level, figures.snapshot().volume), (None, None));

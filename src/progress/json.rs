@@ -6,7 +6,7 @@ use super::pace::State;
 
 /// The fields of a JSON line, in their order: name, unit, meaning. The manual prints this table. Fields are added
 /// at the end, never renamed or removed.
-pub const JSON_FIELDS: [(&str, &str, &str); 21] = [
+pub const JSON_FIELDS: [(&str, &str, &str); 25] = [
     ("role", "text", "send or recv: the side that reports"),
     ("final", "boolean", "true in the last line, which is written when the run has ended"),
     ("ok", "boolean or null", "in the last line: whether all went well; null before"),
@@ -28,6 +28,14 @@ pub const JSON_FIELDS: [(&str, &str, &str); 21] = [
     ("level", "number or null", "compression level in use; null while nothing is compressed"),
     ("bottleneck", "text or null", "source, cpu, link or target: the stage the others wait for; null if none"),
     ("note", "text or null", "in the last line: how it ended, as in the summary"),
+    ("links", "number", "links that are open"),
+    ("again", "number", "parts asked for again: they came damaged, or the target did not hold them as it should"),
+    (
+        "twice",
+        "number",
+        "parts and holes that came although they were there, their answer having been lost with a link",
+    ),
+    ("held", "number", "parts that the target held already, and that were compared"),
 ];
 
 /// One line; the fields are described in [`JSON_FIELDS`].
@@ -55,6 +63,10 @@ struct Line<'a> {
     level: Option<i32>,
     bottleneck: Option<&'a str>,
     note: Option<&'a str>,
+    links: u64,
+    again: u64,
+    twice: u64,
+    held: u64,
 }
 
 /// The line of a state; `end` is how the run ended, and the note to it, in the last line.
@@ -82,6 +94,10 @@ pub(super) fn line(state: &State, end: Option<(bool, &str)>) -> String {
         level: now.level,
         bottleneck: state.bottleneck.map(|stage| stage.name()),
         note: end.map(|(_, note)| note),
+        links: now.links,
+        again: now.again,
+        twice: now.twice,
+        held: now.held,
     };
     serde_json::to_string(&line).expect("numbers, text and null serialise")
 }
@@ -125,10 +141,10 @@ mod tests {
                 .to_string()
                 + r#""done_bytes":2048,"read_bytes":2048,"wire_bytes":1000,"zero_bytes":0,"hole_bytes":0,"parts":0,"#
                 + r#""read_rate":1365,"wire_rate":667,"ratio":2.048,"left_seconds":null,"buffer_used":0,"#
-                + r#""buffer_total":0,"level":null,"bottleneck":null,"note":null}"#
+                + r#""buffer_total":0,"level":null,"bottleneck":null,"note":null,"links":0,"again":0,"twice":0,"held":0}"#
         );
         let last = line(&state(), Some((true, "a \"note\"\n")));
         assert!(last.contains(r#""final":true,"ok":true,"#), "{last}");
-        assert!(last.ends_with(r#""note":"a \"note\"\n"}"#), "{last}");
+        assert!(last.contains(r#""note":"a \"note\"\n","links":0,"#), "{last}");
     }
 }

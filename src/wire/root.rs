@@ -8,6 +8,7 @@ use super::{Digest, DigestKind};
 /// Takes parts with their place in the order and digests them in order.
 ///
 /// Parts that come before their turn wait: 56 bytes each, and no more of them than parts are in flight at once.
+#[derive(Clone)]
 pub struct RootDigest {
     hasher: Hasher,
     next: u64,

@@ -80,7 +80,8 @@ fn receive(stream: Vec<u8>) -> Result<Vec<u8>, Status> {
     let prelude = Prelude::read(&mut link).map_err(|e| e.at("stream", "").status())?;
     let workshop = Workshop::plan(8 << 20, Some(1), prelude.part_size, Work::Decompress).map_err(|e| e.status())?;
     let (figures, stop) = (Figures::new(Role::Recv), Stop::new());
-    let receiving = Receiving { prelude, stream: "stream".into(), workshop, figures, stop };
+    let receiving =
+        Receiving { prelude, stream: "stream".into(), workshop, record: None, holds: None, figures, stop };
     let target = Arc::new(MemoryTarget::default());
     let received = recv(link, target.clone(), receiving);
     let finished = target.finished.load(Ordering::SeqCst);

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::crew::{Blocks, Crew, panicked};
-use super::held::HeldAtTarget;
+use super::held_at_target::HeldAtTarget;
 use super::rate::Rate;
 use super::send::{Input, Production, Sending};
 use super::sequence::{Frame, FrameSink};

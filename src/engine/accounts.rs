@@ -1,0 +1,126 @@
+//! What follows from each entry in the [ledger](super::ledger): the journal's record, the answer, the figures.
+//!
+//! Shared by the threads that read links, decode, and write the target. The lock is held for one entry only, and
+//! never while something is read or written.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::answers::Answers;
+use super::ledger::Ledger;
+use super::record::{Holds, Record};
+use super::tally::Received;
+use crate::error::{Error, Result};
+use crate::progress::Figures;
+use crate::stop::{Stop, Stopped};
+use crate::wire::{Digest, End, FrameHeader, FrameKind, WireError};
+
+/// A part that comes damaged so often is not damaged by accident.
+const MOST_DAMAGED: u32 = 10;
+
+/// The ledger, and who is told of it.
+pub(super) struct Accounts {
+    ledger: Mutex<Ledger>,
+    record: Option<Arc<dyn Record>>,
+    holds: Option<Arc<dyn Holds>>,
+    /// Whether the sender can be asked for a part again. If not, a damaged one ends the run.
+    can_ask: bool,
+    /// Where frames come from, for messages.
+    stream: String,
+    figures: Arc<Figures>,
+    stop: Stop,
+}
+
+impl Accounts {
+    /// With an empty ledger.
+    pub(super) fn new(ledger: Ledger, can_ask: bool, receiving: &super::recv::Receiving) -> Self {
+        Accounts {
+            ledger: Mutex::new(ledger),
+            record: receiving.record.clone(),
+            holds: receiving.holds.clone(),
+            can_ask,
+            stream: receiving.stream.clone(),
+            figures: receiving.figures.clone(),
+            stop: receiving.stop.clone(),
+        }
+    }
+
+    /// See [`Ledger::reached`].
+    pub(super) fn reached(&self) -> u64 {
+        self.ledger().reached()
+    }
+
+    /// Whether nothing that was admitted is still on its way.
+    pub(super) fn all_written(&self) -> bool {
+        self.ledger().all_written()
+    }
+
+    /// See [`Ledger::known`].
+    pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+        let known = self.ledger().known(header, from)?;
+        self.figures.add_twice(u64::from(known));
+        Ok(known)
+    }
+
+    /// See [`Ledger::admit`].
+    pub(super) fn admit(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+        let new = self.ledger().admit(header, from)?;
+        self.figures.add_twice(u64::from(!new));
+        Ok(new)
+    }
+
+    /// The target has the frame: it is recorded, then answered. The frame's buffer and seat are free by then, so
+    /// that the sender never has more on its way than there is room for.
+    pub(super) fn written(&self, header: &FrameHeader) -> Result<(), Stopped> {
+        let digest = header.kind.is_part().then_some(header.digest);
+        if let Some(record) = &self.record
+            && !self.is_on_record(header)
+        {
+            record.written(header.offset, header.length, digest).map_err(|error| self.fail(error))?;
+        }
+        self.figures.add_done(header.used);
+        self.ledger().written(header.offset).map_err(|error| {
+            self.fail(error.at(&self.stream, format_args!("at offset {} of the volume", header.offset)))
+        })
+    }
+
+    /// The part came damaged: it is asked for again, where that can be done.
+    pub(super) fn damaged(&self, offset: u64, error: WireError) {
+        let at = format_args!("in the part at offset {offset}");
+        if !self.can_ask {
+            return self.stop.fail(error.at(&self.stream, at));
+        }
+        self.figures.add_again(1);
+        if self.ledger().damaged(offset) >= MOST_DAMAGED {
+            let on = format_args!("{} {at}", self.stream);
+            let why = format_args!("{error}, {MOST_DAMAGED} times over");
+            self.stop.fail(Error::stream("stream is corrupt", on, why));
+        }
+    }
+
+    /// The digest that a part had when an earlier transfer wrote it.
+    pub(super) fn held_digest(&self, offset: u64) -> Option<Digest> {
+        self.holds.as_ref()?.digest_of(offset)
+    }
+
+    /// See [`Ledger::finish`].
+    pub(super) fn finish(&self, header: &FrameHeader, end: End) -> Result<Received> {
+        let ledger = self.ledger();
+        ledger
+            .finish(header, end)
+            .map_err(|error| error.at(&self.stream, format_args!("at offset {} of the volume", ledger.reached())))
+    }
+
+    /// Whether an earlier transfer's record says of a held part what this one's would.
+    fn is_on_record(&self, header: &FrameHeader) -> bool {
+        header.kind == FrameKind::Held && self.held_digest(header.offset) == Some(header.digest)
+    }
+
+    fn fail(&self, error: Error) -> Stopped {
+        self.stop.fail(error);
+        Stopped
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,184 @@
+//! What of the volume has come, and what of it is written: every frame is entered here once.
+//!
+//! In: the header of each frame as it is read from a link, that it is written, or that it came damaged. Out: whether
+//! it is new, which links get an answer for it, and at the end whether all of it is the whole volume.
+//!
+//! Frames of several links come in any order. Those before [`Ledger::position`] are written, and counted in the
+//! totals and the root digest; those behind it wait here: some 150 bytes each, and no more of them than the window
+//! that the sender was told. Each call costs O(log of the window), but for the frames that the position moves over,
+//! each of which it moves over once. One lock is around it, in [`Accounts`](super::accounts::Accounts).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::answers::Answers;
+use super::tally::{Covered, Received, Tally};
+use crate::error::Result;
+use crate::wire::{End, FrameHeader, Prelude, WireError};
+
+/// In which order frames may come.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    /// One link without answers: each frame begins where the one before ends.
+    Sequential,
+    /// Any, but from the first that is not written no further than so many frames.
+    Window(usize),
+}
+
+/// The frames of one transfer.
+pub(super) struct Ledger {
+    order: Order,
+    /// All before its position is written.
+    tally: Tally,
+    /// From there on, by offset. They do not overlap.
+    ahead: BTreeMap<u64, Entry>,
+    /// Where the next frame of a [`Order::Sequential`] link begins.
+    next: u64,
+}
+
+struct Entry {
+    covered: Covered,
+    state: State,
+    /// How often it came damaged.
+    damaged: u32,
+    /// The links that get the answer.
+    brought_by: Vec<Arc<Answers>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// On its way from a link to the target.
+    UnderWay,
+    /// It was damaged, and will come again.
+    Awaited,
+    Written,
+}
+
+impl Ledger {
+    pub(super) fn new(prelude: &Prelude, order: Order) -> Self {
+        Ledger { order, tally: Tally::new(prelude), ahead: BTreeMap::new(), next: 0 }
+    }
+
+    /// Everything before this byte of the volume is written.
+    pub(super) fn position(&self) -> u64 {
+        self.tally.position()
+    }
+
+    /// How far the frames have come, for messages: of a link in sequence all that was read of it.
+    pub(super) fn reached(&self) -> u64 {
+        self.position().max(self.next)
+    }
+
+    /// Whether nothing that was admitted is still on its way.
+    pub(super) fn all_written(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    /// Whether the frame is here already, so that its payload is of no use. Then `from` is answered: now, if it is
+    /// written, else when it is.
+    ///
+    /// # Errors
+    /// When it covers another range than the one that is here.
+    pub(super) fn known(&mut self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+        let covered = Covered::by(header);
+        let Some(from) = from else { return Ok(false) };
+        if covered.offset < self.position() {
+            if covered.end() > self.position() {
+                return Err(overlapping(&covered));
+            }
+            from.written(covered.offset);
+            return Ok(true);
+        }
+        let Some(entry) = self.ahead.get_mut(&covered.offset) else { return Ok(false) };
+        if entry.state == State::Awaited {
+            return Ok(false);
+        }
+        if entry.covered.length != covered.length {
+            return Err(overlapping(&covered));
+        }
+        match entry.state {
+            State::Written => from.written(covered.offset),
+            _ if entry.brought_by.iter().any(|link| Arc::ptr_eq(link, from)) => {}
+            _ => entry.brought_by.push(from.clone()),
+        }
+        Ok(true)
+    }
+
+    /// Enters a frame that was read to its end; whether it is new. Otherwise it is as [`Ledger::known`]: of two
+    /// links that bring the same frame at the same time, the first to bring all of it is the one.
+    ///
+    /// # Errors
+    /// When the sender has put it where it cannot be.
+    pub(super) fn admit(&mut self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+        if self.known(header, from)? {
+            return Ok(false);
+        }
+        let covered = Covered::by(header);
+        match self.order {
+            Order::Sequential if covered.offset != self.next => {
+                let what = "offset of the frame after what came before";
+                return Err(WireError::Field { what, value: covered.offset });
+            }
+            Order::Sequential => self.next = covered.end(),
+            Order::Window(most) if self.ahead.len() >= most && !self.ahead.contains_key(&covered.offset) => {
+                let what = "offset of a frame beyond the window";
+                return Err(WireError::Field { what, value: covered.offset });
+            }
+            Order::Window(_) => {}
+        }
+        let before = self.ahead.range(..covered.offset).next_back();
+        let after = self.ahead.range(covered.offset + 1..).next();
+        if before.is_some_and(|(_, entry)| entry.covered.end() > covered.offset)
+            || after.is_some_and(|(offset, _)| *offset < covered.end())
+        {
+            return Err(overlapping(&covered));
+        }
+        let damaged = self.ahead.get(&covered.offset).map_or(0, |entry| entry.damaged);
+        let brought_by = from.cloned().into_iter().collect();
+        self.ahead.insert(covered.offset, Entry { covered, state: State::UnderWay, damaged, brought_by });
+        Ok(true)
+    }
+
+    /// The target has the frame at this offset, which was admitted: the links that brought it are answered.
+    ///
+    /// # Errors
+    /// None for a frame that was admitted; it is the tally's.
+    pub(super) fn written(&mut self, offset: u64) -> Result<(), WireError> {
+        if let Some(entry) = self.ahead.get_mut(&offset) {
+            entry.state = State::Written;
+            entry.brought_by.drain(..).for_each(|link| link.written(offset));
+        }
+        while let Some(first) = self.ahead.first_entry()
+            && first.get().state == State::Written
+            && *first.key() == self.tally.position()
+        {
+            self.tally.count(&first.remove().covered)?;
+        }
+        Ok(())
+    }
+
+    /// The part at this offset, which was admitted, came damaged: the links that brought it ask for it again. How
+    /// often that has happened.
+    pub(super) fn damaged(&mut self, offset: u64) -> u32 {
+        let Some(entry) = self.ahead.get_mut(&offset) else { return 0 };
+        entry.state = State::Awaited;
+        entry.damaged += 1;
+        entry.brought_by.drain(..).for_each(|link| link.again(offset));
+        entry.damaged
+    }
+
+    /// Whether all that is written is the whole volume, and what the sender sent.
+    ///
+    /// # Errors
+    /// What is missing or different.
+    pub(super) fn finish(&self, header: &FrameHeader, end: End) -> Result<Received, WireError> {
+        if let Some(missing) = self.ahead.keys().next() {
+            return Err(WireError::Field { what: "place of the end frame before a frame", value: *missing });
+        }
+        self.tally.finish(header, end)
+    }
+}
+
+fn overlapping(covered: &Covered) -> WireError {
+    WireError::Field { what: "offset of a frame that overlaps another", value: covered.offset }
+}
