@@ -32,7 +32,7 @@ pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOption
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, open_target};
 pub use stream::{StreamTarget, stdin_stream};
 
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 
 /// The name of stdin as a source and of stdout as a target.
 const STREAM: &str = "-";
@@ -69,7 +69,8 @@ pub trait Target: Send + Sync {
         false
     }
 
-    /// Called once before the first write. `size` is the volume's, unknown for a byte stream.
+    /// Called once before the first write. `size` is the volume's, unknown for a byte stream. What the target held
+    /// before is of no use from here on.
     ///
     /// # Errors
     /// When the target cannot take so much.
@@ -93,4 +94,39 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// When that fails; then nothing may be said to be done.
     fn finish(&self, size: u64) -> Result<()>;
+
+    /// Puts on stable storage all that [`Target::write`] and [`Target::hole`] had returned for when this was called.
+    /// Called from one thread at a time, while others write.
+    ///
+    /// # Errors
+    /// When that fails: then nobody knows what of it is there, and the transfer cannot go on. The system tells of
+    /// such a failure once; a later call may well succeed.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once instead of [`Target::begin`], to go on with an earlier transfer whose data the target holds.
+    ///
+    /// Data that is there need not be written again, but every hole goes through [`Target::hole`] again: those
+    /// between the parts, and those in parts that are there. What had to be remembered of them, as the share of a
+    /// thin pool's chunk that data may still map, was lost with the earlier run.
+    ///
+    /// # Errors
+    /// As [`Target::begin`].
+    fn resume(&self, size: Option<u64>) -> Result<()> {
+        self.begin(size)
+    }
+
+    /// Reads what the target holds, whichever way it was written. `into` is best aligned to [`ALIGN`], as what is
+    /// written; with another address it is copied.
+    ///
+    /// # Errors
+    /// Names the offset; a target that cannot be read says so.
+    fn read_back(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let what = format_args!("{} bytes at offset {offset}", into.len());
+        Err(Error::new(Status::Io, "cannot read target", what, "what is written to it cannot be read again"))
+    }
+
+    /// From now on what is written is of use to a later transfer: if this one fails, it is to stay.
+    fn keep_unfinished(&self) {}
 }
