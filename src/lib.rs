@@ -11,6 +11,7 @@
 //! - [`usedmap`]: the map of what a volume holds, and where maps come from.
 //! - [`volume`]: sources and targets, LVM, the guards before a write.
 //! - [`wire`]: bytes on the wire: prelude, frames, codec, digests.
+//! - [`journal`]: what of a transfer the target has, for going on with it after a crash; the token that says so.
 //! - [`link`]: where frames go: pipes.
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
@@ -26,6 +27,7 @@ pub mod stop;
 pub mod buffer;
 pub mod cli;
 pub mod engine;
+pub mod journal;
 pub mod link;
 pub mod progress;
 pub mod reserve;
