@@ -2,8 +2,8 @@
 //!
 //! The rooms, from the ground up; each knows those before it in this list and none after:
 //!
-//! - [`error`], [`stop`], [`byte_size`], [`stdio`]: what fails and with which exit status; how a run ends early; sizes as
-//!   typed; standard input and output.
+//! - [`error`], [`stop`], [`byte_size`], [`stdio`], `file_name`: what fails and with which exit status; how a run ends
+//!   early; sizes as typed; standard input and output; any name as a file's.
 //! - [`command`]: running other programs: LVM's, dmsetup.
 //! - [`progress`]: what the admin sees: bar, plain lines, JSON.
 //! - [`reserve`]: what is held outside the process, and how it is let go, even by the next run.
@@ -12,6 +12,7 @@
 //! - [`volume`]: sources and targets, LVM, the guards before a write.
 //! - [`wire`]: bytes on the wire: prelude, frames, codec, digests.
 //! - [`link`]: where frames go: pipes, connections that are dialled and listened for.
+//! - [`journal`]: what of a transfer the target has, for going on with it after a crash; the token that says so.
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
 //! - [`cli`]: a file a subcommand.
@@ -19,12 +20,14 @@
 pub mod byte_size;
 pub mod command;
 pub mod error;
+mod file_name;
 pub mod stdio;
 pub mod stop;
 
 pub mod buffer;
 pub mod cli;
 pub mod engine;
+pub mod journal;
 pub mod link;
 pub mod progress;
 pub mod reserve;

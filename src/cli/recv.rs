@@ -54,7 +54,7 @@ impl Recv {
             used: prelude.used,
             stream: stream.as_ref(),
         };
-        let OpenTarget { held, target, in_place, notices } = match (&self.create, &self.target) {
+        let OpenTarget { held, target, in_place, notices, .. } = match (&self.create, &self.target) {
             (Some(new), _) => create_target(new, expected, stop)?,
             (None, Some(name)) => open_target(name, expected, stop)?,
             (None, None) => return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given")),

@@ -4,12 +4,12 @@
 //! rather than fail. In: the pool's name. Out: a guard. The lock ends with its process, however that ends; the
 //! empty file stays, since removing it would let two runs lock two files of one name.
 
-use std::fmt::Write;
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::directory::Directory;
 use crate::error::{Error, Result};
+use crate::file_name;
 use crate::stop::{Stop, Stopped};
 
 /// The first wait between two tries, and the longest.
@@ -47,18 +47,9 @@ fn taken(pool: &str, patience: Duration) -> Error {
     Error::guard("cannot read the pool's metadata", pool, why).way_out("wait for it to finish, or end it")
 }
 
-/// A device-mapper name can hold any byte but a slash; what is no plain letter or digit is written as `%2f`.
 fn file_name(pool: &str) -> String {
-    let mut name = String::from("pool-");
-    for byte in pool.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte) {
-            name.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(name, "%{byte:02x}");
-        }
-    }
-    name + ".lock"
+    // A device-mapper name can hold any byte but a slash.
+    format!("pool-{}.lock", file_name::encoded(pool.as_bytes()))
 }
 
 #[cfg(test)]

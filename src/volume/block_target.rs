@@ -8,12 +8,16 @@
 //! reads as whatever the pool held there. The holes' shares of such chunks are remembered, 16 bytes each and no more
 //! of them than the map has extents, and zeroed at the end, where they do not read as zeros.
 
+mod holes;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
+
+use memmap2::MmapMut;
 
 use super::{ALIGN, Target, block, guards};
 use crate::error::{Error, Result, Status};
@@ -34,10 +38,20 @@ pub enum Discards {
     Unknown,
 }
 
-/// How much is discarded in one call: a call cannot be interrupted.
-const DISCARD_STEP: u64 = 4 << 30;
-/// How much is zeroed in one call, for the same reason; without help of the device it is written.
-const ZERO_STEP: u64 = 64 << 20;
+/// What the device holds where this run has not written.
+#[derive(Debug, Clone, Copy)]
+enum Started {
+    /// Everything below this offset reads as zeros.
+    Anew {
+        /// In bytes, from the device's start.
+        unmapped_below: u64,
+    },
+    /// Nobody knows.
+    Again,
+}
+
+/// How much is read in one call where it cannot be read to where it is wanted.
+const BOUNCE: usize = 64 << 10;
 
 /// A block device.
 pub struct BlockTarget {
@@ -49,8 +63,7 @@ pub struct BlockTarget {
     sector: u64,
     discards: Discards,
     stop: Stop,
-    /// Everything below reads as zeros unless written since.
-    unmapped_below: OnceLock<u64>,
+    started: OnceLock<Started>,
     /// Holes' shares of chunks that data may map later, in a pool that does not zero new chunks.
     edges: Mutex<Vec<Extent>>,
     cannot_punch: AtomicBool,
@@ -86,7 +99,7 @@ impl BlockTarget {
             name: name.into(),
             discards,
             stop: stop.clone(),
-            unmapped_below: OnceLock::new(),
+            started: OnceLock::new(),
             edges: Mutex::default(),
             cannot_punch: AtomicBool::new(false),
         })
@@ -116,95 +129,30 @@ impl BlockTarget {
         Err(Error::new(Status::Io, "cannot write target", &self.name, why).way_out("name a larger target"))
     }
 
-    /// Discards all whole chunks of the device; how far that reaches.
-    fn discard_all(&self, chunk: u64) -> Result<u64> {
-        let end = self.size - self.size % chunk;
-        let step = DISCARD_STEP - DISCARD_STEP % chunk;
-        let mut offset = 0;
-        while offset < end {
-            self.stop.check()?;
-            let length = step.min(end - offset);
-            match block::discard(&self.direct, offset, length) {
-                Ok(()) => offset += length,
-                // A pool that ignores discards: zeros have to be written, and will be mapped.
-                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(0),
-                Err(e) => return Err(self.failed("cannot discard target", offset, &e)),
-            }
-        }
-        Ok(end)
-    }
-
     /// Whether the kernel takes this range as it is for direct I/O, discards and zeroing.
     fn is_aligned(&self, offset: u64, length: u64) -> bool {
         offset.is_multiple_of(self.sector) && length.is_multiple_of(self.sector)
     }
 
-    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
-        if !self.is_aligned(offset, length) {
-            let aligned = length - length % self.sector;
-            if !offset.is_multiple_of(self.sector) {
-                return self.buffered.write_all_at(&vec![0; length as usize], offset);
-            }
-            if aligned > 0 {
-                self.zero(offset, aligned)?;
-            }
-            return self.buffered.write_all_at(&vec![0; (length - aligned) as usize], offset + aligned);
+    /// Reads any range with direct I/O: to where it is wanted as far as that is aligned, the rest by way of a buffer.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let in_memory = into.as_ptr().addr() as u64;
+        let is_aligned = offset.is_multiple_of(self.sector) && in_memory.is_multiple_of(ALIGN);
+        let direct = if is_aligned { into.len() - into.len() % self.sector as usize } else { 0 };
+        let (whole, rest) = into.split_at_mut(direct);
+        self.direct.read_exact_at(whole, offset)?;
+        if rest.is_empty() {
+            return Ok(());
         }
-        if !self.cannot_punch.load(Ordering::Relaxed) {
-            use nix::fcntl::{FallocateFlags, fallocate};
-            // On a block device: zero by unmapping, or fail where that is not known to give zeros.
-            let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-            match fallocate(&self.direct, flags, offset as i64, length as i64) {
-                Ok(()) => return Ok(()),
-                Err(_) => self.cannot_punch.store(true, Ordering::Relaxed),
-            }
-        }
-        block::zero_out(&self.direct, offset, length)
-    }
-
-    /// Remembers what of a hole in discarded space shares a chunk with something else.
-    fn remember_edges(&self, offset: u64, end: u64) {
-        let Discards::Unmap { chunk, zeroed: false } = self.discards else { return };
-        if offset >= end {
-            return;
-        }
-        let (first, last) = (offset.next_multiple_of(chunk).min(end), end - end % chunk);
-        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut remember = |edge: Extent| match edges.last_mut() {
-            _ if edge.is_empty() => {}
-            Some(before) if before.end() == edge.offset => before.length += edge.length,
-            _ => edges.push(edge),
-        };
-        remember(Extent::between(offset, first));
-        remember(Extent::between(last.max(first), end));
-    }
-
-    /// Zeroes what is remembered, and what follows the volume in its last chunk. All data is written by now: a chunk
-    /// that is still not mapped reads as zeros and stays so.
-    fn zero_edges(&self, size: u64) -> Result<()> {
-        let Discards::Unmap { chunk, zeroed: false } = self.discards else { return Ok(()) };
-        let mut edges = std::mem::take(&mut *self.edges.lock().unwrap_or_else(PoisonError::into_inner));
-        edges.push(Extent::between(size, size.next_multiple_of(chunk).min(self.size).max(size)));
-        for edge in edges {
-            self.stop.check()?;
-            self.zero_unless_zero(edge.offset, edge.length)
-                .map_err(|e| self.failed("cannot zero target", edge.offset, &e))?;
-        }
-        Ok(())
-    }
-
-    /// In what was not discarded, of a device where writing zeros would map a chunk: zeros only over other bytes.
-    fn zero_unless_zero(&self, offset: u64, length: u64) -> io::Result<()> {
-        let mut block = vec![0; (64 << 10).min(length) as usize];
-        let mut done = 0;
-        while done < length {
-            let piece = (length - done).min(block.len() as u64);
-            let at = offset + done;
-            self.buffered.read_exact_at(&mut block[..piece as usize], at)?;
-            if block[..piece as usize].iter().any(|byte| *byte != 0) {
-                self.zero(at, piece)?;
-            }
-            done += piece;
+        // A device ends with a sector, so there is always a whole one around.
+        let mut bounce = MmapMut::map_anon(BOUNCE + 2 * self.sector as usize)?;
+        let mut at = offset + direct as u64;
+        for piece in rest.chunks_mut(BOUNCE) {
+            let before = (at % self.sector) as usize;
+            let sectors = (before + piece.len()).next_multiple_of(self.sector as usize);
+            self.direct.read_exact_at(&mut bounce[..sectors], at - before as u64)?;
+            piece.copy_from_slice(&bounce[before..before + piece.len()]);
+            at += piece.len() as u64;
         }
         Ok(())
     }
@@ -213,11 +161,18 @@ impl BlockTarget {
 impl Target for BlockTarget {
     fn begin(&self, size: Option<u64>) -> Result<()> {
         guards::refuse_if_smaller(&self.name, self.size, size.unwrap_or(0))?;
-        if let Discards::Unmap { chunk, .. } = self.discards {
-            let end = self.discard_all(chunk)?;
-            // Set once: begin() is called once.
-            let _ = self.unmapped_below.set(end);
-        }
+        let unmapped_below = match self.discards {
+            Discards::Unmap { chunk, .. } => self.discard_all(chunk)?,
+            Discards::Unknown => 0,
+        };
+        // Set once: begin() is called once.
+        let _ = self.started.set(Started::Anew { unmapped_below });
+        Ok(())
+    }
+
+    fn resume(&self, size: Option<u64>) -> Result<()> {
+        guards::refuse_if_smaller(&self.name, self.size, size.unwrap_or(0))?;
+        let _ = self.started.set(Started::Again);
         Ok(())
     }
 
@@ -235,20 +190,12 @@ impl Target for BlockTarget {
 
     fn hole(&self, offset: u64, length: u64) -> Result<()> {
         self.check_end(offset.saturating_add(length))?;
-        let (end, unmapped) = (offset + length, self.unmapped_below.get().copied().unwrap_or(0));
-        self.remember_edges(offset, end.min(unmapped));
-        let mut at = offset.max(unmapped);
-        while at < end {
-            self.stop.check()?;
-            let piece = ZERO_STEP.min(end - at);
-            let zeroed = match self.discards {
-                Discards::Unmap { .. } => self.zero_unless_zero(at, piece),
-                Discards::Unknown => self.zero(at, piece),
-            };
-            zeroed.map_err(|e| self.failed("cannot zero target", at, &e))?;
-            at += piece;
+        let end = offset + length;
+        match self.started.get() {
+            Some(Started::Again) => self.make_hole_again(offset, end),
+            Some(Started::Anew { unmapped_below }) => self.make_hole(offset, end, *unmapped_below),
+            None => self.make_hole(offset, end, 0),
         }
-        Ok(())
     }
 
     fn finish(&self, size: u64) -> Result<()> {
@@ -256,5 +203,14 @@ impl Target for BlockTarget {
         // The buffered one first: its pages go to the device, and the flush of the other makes them last too.
         let synced = self.buffered.sync_all().and_then(|()| self.direct.sync_all());
         synced.map_err(|e| self.failed("cannot sync target", 0, &e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let synced = self.buffered.sync_data().and_then(|()| self.direct.sync_data());
+        synced.map_err(|e| self.failed("cannot sync target", 0, &e))
+    }
+
+    fn read_back(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.read_at(offset, into).map_err(|e| self.failed("cannot read target", offset, &e))
     }
 }

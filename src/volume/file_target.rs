@@ -1,7 +1,8 @@
 //! An image file as a target: sparse, and under its name only when it is whole.
 //!
 //! A new file is written as `NAME.partial` and renamed when it is verified and on stable storage; if the transfer
-//! fails it is removed. A file that exists is written in place, for it may be somebody's disk with links to it.
+//! fails it is removed, unless it can be gone on with. A file that exists is written in place, for it may be
+//! somebody's disk with links to it.
 //!
 //! Several threads write it at once, and none of them waits for the disk before much is on its way there.
 
@@ -15,26 +16,20 @@ use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 
 use super::partial_file::PartialFile;
 use super::write_behind::WriteBehind;
-use super::{Target, guards};
+use super::{JournalPlace, Target, guards, resident};
 use crate::error::{Error, Result};
 
 /// A regular file.
 pub struct FileTarget {
     file: File,
     name: String,
-    place: Place,
+    /// Until it is whole it is beside its name; a file that was there is written where it is.
+    partial: Option<PartialFile>,
     behind: WriteBehind,
-}
-
-/// Where the file is until it is whole.
-enum Place {
-    /// Under its name already: written in place.
-    Existing {
-        /// Punching holes was refused once: zeros are written.
-        cannot_punch: AtomicBool,
-    },
-    /// Beside its name.
-    Partial(PartialFile),
+    /// Nothing was in it before: what is not written is a hole.
+    is_new: AtomicBool,
+    /// Punching holes was refused once: zeros are written.
+    cannot_punch: AtomicBool,
 }
 
 impl FileTarget {
@@ -43,13 +38,14 @@ impl FileTarget {
     /// # Errors
     /// A guard's, when somebody else uses the file; else the system's.
     pub fn open(path: &Path, name: &str) -> Result<Self> {
-        let target = |file, place| FileTarget { file, name: name.into(), place, behind: WriteBehind::default() };
-        if path.exists() {
-            let file = open_existing(path, name)?;
-            return Ok(target(file, Place::Existing { cannot_punch: AtomicBool::new(false) }));
-        }
-        let (partial, file) = PartialFile::create(path, name)?;
-        Ok(target(file, Place::Partial(partial)))
+        let (partial, file) = if path.exists() {
+            (None, open_existing(path, name)?)
+        } else {
+            let (partial, file) = PartialFile::create(path, name, JournalPlace::is_beside(path))?;
+            (Some(partial), file)
+        };
+        let (behind, cannot_punch) = (WriteBehind::default(), AtomicBool::new(false));
+        Ok(FileTarget { file, name: name.into(), partial, behind, is_new: AtomicBool::new(false), cannot_punch })
     }
 
     /// The open file, for comparing it with the source.
@@ -63,6 +59,12 @@ impl FileTarget {
             return Error::io(what, on, error).way_out("the file system cannot hold files of this size");
         }
         Error::io(what, on, error)
+    }
+
+    /// All of the file at once: from then on nothing extends it, and every range can be punched.
+    fn set_size(&self, size: Option<u64>) -> Result<()> {
+        let Some(size) = size else { return Ok(()) };
+        self.file.set_len(size).map_err(|e| self.failed("cannot set target's size", size, &e))
     }
 
     fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -80,9 +82,16 @@ impl FileTarget {
 
 impl Target for FileTarget {
     fn begin(&self, size: Option<u64>) -> Result<()> {
-        // All of the file at once: from then on nothing extends it, and every range can be punched.
-        let Some(size) = size else { return Ok(()) };
-        self.file.set_len(size).map_err(|e| self.failed("cannot set target's size", size, &e))
+        if let Some(partial) = &self.partial {
+            partial.empty(&self.file).map_err(|e| self.failed("cannot empty target", 0, &e))?;
+            self.is_new.store(true, Ordering::Relaxed);
+        }
+        self.set_size(size)
+    }
+
+    fn resume(&self, size: Option<u64>) -> Result<()> {
+        resident::prepare(&self.file);
+        self.set_size(size)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
@@ -93,13 +102,14 @@ impl Target for FileTarget {
     }
 
     fn hole(&self, offset: u64, length: u64) -> Result<()> {
-        // A new file is all holes.
-        let Place::Existing { cannot_punch } = &self.place else { return Ok(()) };
-        if !cannot_punch.load(Ordering::Relaxed) {
+        if self.is_new.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if !self.cannot_punch.load(Ordering::Relaxed) {
             let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             match fallocate(&self.file, flags, offset as i64, length as i64) {
                 Ok(()) => return Ok(()),
-                Err(nix::errno::Errno::EOPNOTSUPP) => cannot_punch.store(true, Ordering::Relaxed),
+                Err(nix::errno::Errno::EOPNOTSUPP) => self.cannot_punch.store(true, Ordering::Relaxed),
                 Err(e) => return Err(self.failed("cannot punch hole into target", offset, &e.into())),
             }
         }
@@ -111,16 +121,41 @@ impl Target for FileTarget {
         self.file.set_len(size).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-        match &self.place {
-            Place::Existing { .. } => Ok(()),
-            Place::Partial(partial) => partial.rename(&self.file, &self.name),
+        match &self.partial {
+            None => Ok(()),
+            Some(partial) => partial.rename(&self.file, &self.name),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        // The size and where the bytes lie are among what fdatasync(2) puts there.
+        self.file.sync_data().map_err(|e| Error::io("cannot sync target", &self.name, &e))
+    }
+
+    fn read_back(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            let at = offset + done as u64;
+            match resident::read_at(&self.file, &mut into[done..], at) {
+                Ok(0) => return Err(self.failed("cannot read target", at, &io::ErrorKind::UnexpectedEof.into())),
+                Ok(length) => done += length,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed("cannot read target", at, &e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_unfinished(&self) {
+        if let Some(partial) = &self.partial {
+            partial.keep();
         }
     }
 }
 
 impl Drop for FileTarget {
     fn drop(&mut self) {
-        if let Place::Partial(partial) = &self.place {
+        if let Some(partial) = &self.partial {
             partial.abandon(&self.file);
         }
     }

@@ -12,10 +12,12 @@ mod file_source;
 mod file_target;
 mod guards;
 pub mod identity;
+mod journal_place;
 pub mod lvm;
 mod null_target;
 mod open_source;
 mod open_target;
+pub(crate) mod own_name;
 mod partial_file;
 mod pool_watch;
 mod resident;
@@ -27,6 +29,7 @@ pub use block_target::{BlockTarget, Discards};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
+pub use journal_place::{JournalPlace, find_journal};
 pub use null_target::NullTarget;
 pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, open_target};
@@ -69,7 +72,8 @@ pub trait Target: Send + Sync {
         false
     }
 
-    /// Called once before the first write. `size` is the volume's, unknown for a byte stream.
+    /// Called once before the first write. `size` is the volume's, unknown for a byte stream. What the target held
+    /// before is of no use from here on.
     ///
     /// # Errors
     /// When the target cannot take so much.

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
-use super::{BlockTarget, Discards, FileTarget, STREAM, StreamTarget, Target, fifo, guards, identity};
+use super::{
+    BlockTarget, Discards, FileTarget, JournalPlace, STREAM, StreamTarget, Target, fifo, guards, identity,
+};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
@@ -40,6 +42,9 @@ pub struct OpenTarget {
     pub held: HeldForTarget,
     /// Whether it was there before and is written where it is, so that a transfer that fails leaves a part of it.
     pub in_place: bool,
+    /// Where the journal of a transfer to it belongs; `None` for what cannot be gone on with: a pipe, or an LV that is
+    /// removed when the transfer fails.
+    pub journal: Option<JournalPlace>,
     /// What the user should know.
     pub notices: Vec<String>,
 }
@@ -92,16 +97,17 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             refuse_new_device(path, name)?;
             guards::refuse_if_dangling(name, path)?;
-            return Ok(plain(Arc::new(FileTarget::open(path, name)?)));
+            return open_file(path, name, false);
         }
         Err(e) => return Err(guards::cannot_open_file(name, &e)),
     };
     refuse_own_source(name, expected, &metadata)?;
     let kind = metadata.file_type();
     if kind.is_block_device() {
-        open_device(path, name, expected, stop)
+        let journal = JournalPlace::of_device(path, name, &metadata);
+        Ok(OpenTarget { journal: Some(journal), ..open_device(path, name, expected, stop)? })
     } else if kind.is_file() {
-        Ok(OpenTarget { in_place: true, ..plain(Arc::new(FileTarget::open(path, name)?)) })
+        open_file(path, name, true)
     } else if kind.is_dir() {
         Err(Error::usage("cannot open target", name, "it is a directory")
             .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
@@ -113,7 +119,14 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
 }
 
 fn plain(target: Arc<dyn Target>) -> OpenTarget {
-    OpenTarget { target, held: HeldForTarget::default(), in_place: false, notices: Vec::new() }
+    OpenTarget { target, held: HeldForTarget::default(), in_place: false, journal: None, notices: Vec::new() }
+}
+
+fn open_file(path: &Path, name: &str, in_place: bool) -> Result<OpenTarget> {
+    let target = FileTarget::open(path, name)?;
+    let metadata = target.file().metadata().map_err(|e| guards::cannot_open_file(name, &e))?;
+    let journal = Some(JournalPlace::beside(path, name, &metadata));
+    Ok(OpenTarget { in_place, journal, ..plain(Arc::new(target)) })
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
@@ -193,7 +206,7 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, expected: Expected<'_>, stop: &Sto
     }
     notices.append(&mut open.notices);
     let held = HeldForTarget { activation, ..open.held };
-    Ok(OpenTarget { held, notices, ..open })
+    Ok(OpenTarget { held, notices, journal: Some(JournalPlace::of_lv(volume)), ..open })
 }
 
 /// A thin LV that is to be made: `vg/pool:name`.

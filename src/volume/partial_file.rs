@@ -1,19 +1,20 @@
 //! A new file until it is whole: `NAME.partial`, which becomes `NAME` when it is verified and on stable storage.
 //!
-//! A transfer that was killed leaves its `.partial` file behind, and the next one takes it. Somebody else's file of
-//! that name is not touched: what is taken is a regular file of this user's, without another name, that carries the
-//! mark set at its creation (an extended attribute, xattr(7)) or is empty. On a file system without extended
-//! attributes what is left behind has no mark: there the user removes it.
+//! A transfer that was killed leaves its `.partial` file behind, as does one that failed and can be gone on with.
+//! The next one takes it: it is emptied when that begins anew, and stays as it is when that goes on. Somebody else's
+//! file of that name is not touched: what is taken is a regular file of this user's, without another name, that
+//! carries the mark set at its creation (an extended attribute, xattr(7)), or has a journal beside it, or is empty.
+//! On a file system without extended attributes what is left behind without a journal has no mark: there the user
+//! removes it.
 
 use std::ffi::{CStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::guards;
+use super::own_name::{OwnName, is_at, sync_directory_of};
 use crate::error::{Error, Result, Status};
 
 /// The attribute that marks a file as an unfinished transfer's.
@@ -23,19 +24,40 @@ const MARK: &CStr = c"user.lvpipe.partial";
 pub(super) struct PartialFile {
     partial: PathBuf,
     path: PathBuf,
-    renamed: AtomicBool,
+    /// Left alone at the end: it has its name, or is of use to a later transfer.
+    stays: AtomicBool,
+}
+
+/// Where a new file is until it is whole.
+pub(super) fn partial_path(path: &Path) -> PathBuf {
+    PathBuf::from([path.as_os_str(), ".partial".as_ref()].into_iter().collect::<OsString>())
 }
 
 impl PartialFile {
-    /// Makes `path.partial`, or takes the one that a killed transfer has left, and locks it. It is empty.
+    /// Makes `path.partial`, or takes the one that an earlier transfer has left, and locks it. What it holds is still
+    /// there. `has_journal`: whether there is a journal of an unfinished transfer to `path`.
     ///
     /// # Errors
-    /// A guard's, when there is a file of that name which is not a killed transfer's; else the system's.
-    pub(super) fn create(path: &Path, name: &str) -> Result<(Self, File)> {
-        let partial = PathBuf::from([path.as_os_str(), ".partial".as_ref()].into_iter().collect::<OsString>());
-        let file = open(&partial, name)?;
-        claim(&file, &partial, name)?;
-        Ok((PartialFile { partial, path: path.into(), renamed: AtomicBool::new(false) }, file))
+    /// A guard's, when there is a file of that name which is not an unfinished transfer's; else the system's.
+    pub(super) fn create(path: &Path, name: &str, has_journal: bool) -> Result<(Self, File)> {
+        let partial = partial_path(path);
+        let file = own_name(&partial, name).open()?;
+        let length = claim(&file, &partial, name, has_journal)?;
+        // Until it is emptied, what it holds may be what somebody wants to go on with.
+        Ok((PartialFile { partial, path: path.into(), stays: AtomicBool::new(length > 0) }, file))
+    }
+
+    /// Empties the file, for a transfer that begins anew.
+    pub(super) fn empty(&self, file: &File) -> io::Result<()> {
+        file.set_len(0)?;
+        self.stays.store(false, Ordering::SeqCst);
+        mark::set(file);
+        Ok(())
+    }
+
+    /// What is in it is of use to a later transfer.
+    pub(super) fn keep(&self) {
+        self.stays.store(true, Ordering::SeqCst);
     }
 
     /// Gives the file, which is on stable storage, its name; the name too is on stable storage then.
@@ -49,93 +71,39 @@ impl PartialFile {
         }
         mark::remove(file);
         rename_new(&self.partial, &self.path, name)?;
-        self.renamed.store(true, Ordering::SeqCst);
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io("cannot sync target", name, &e))
+        self.keep();
+        sync_directory_of(&self.path).map_err(|e| Error::io("cannot sync target", name, &e))
     }
 
-    /// Removes the file unless it has its name: what is left of a failed transfer.
+    /// Removes the file unless it has its name or is of use: what is left of a failed transfer.
     pub(super) fn abandon(&self, file: &File) {
-        if !self.renamed.load(Ordering::SeqCst) && is_at(file, &self.partial) {
+        if !self.stays.load(Ordering::SeqCst) && is_at(file, &self.partial) {
             // If even this fails, the next transfer to this name takes it.
             let _ = fs::remove_file(&self.partial);
         }
     }
 }
 
-/// Opens the file, made if there is none. No symbolic link is followed, and nothing is changed yet.
-fn open(partial: &Path, name: &str) -> Result<File> {
-    let open = |new| {
-        // Without O_NONBLOCK a FIFO might be waited for.
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        OpenOptions::new().read(true).write(true).create_new(new).custom_flags(flags).open(partial)
-    };
-    // What was there a moment ago may be gone: renamed or removed at the end of its transfer.
-    let failed = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => just_ended(name),
-        _ => guards::cannot_open_file(name, &e),
-    };
-    match open(true) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            // Before it is opened: opening a device may do something already.
-            refuse_other_kinds(partial, &fs::symlink_metadata(partial).map_err(failed)?)?;
-            open(false).map_err(failed)
-        }
-        made => made.map_err(|e| guards::cannot_open_file(name, &e)),
+fn own_name<'a>(partial: &'a Path, name: &'a str) -> OwnName<'a> {
+    OwnName {
+        path: partial,
+        target: name,
+        mode: 0o666,
+        way_out: "a new file has this name until it is whole: move it away, or remove it if nobody needs it",
     }
 }
 
-/// Locks a `.partial` file that was just opened, and empties it: what a killed transfer left is of no use.
-fn claim(file: &File, partial: &Path, name: &str) -> Result<()> {
-    guards::lock_file(&partial.display().to_string(), file)?;
-    // Between opening and locking, the transfer that had it may have ended: then this is its finished file, under
-    // its own name by now, or one that is removed. Touching it would be the end of somebody's copy.
-    if !is_at(file, partial) {
-        return Err(just_ended(name));
-    }
-    let failed = |e: io::Error| guards::cannot_open_file(name, &e);
-    let metadata = file.metadata().map_err(failed)?;
-    refuse_other_kinds(partial, &metadata)?;
+/// Locks a `.partial` file that was just opened; how long it is.
+fn claim(file: &File, partial: &Path, name: &str, has_journal: bool) -> Result<u64> {
+    let own = own_name(partial, name);
     // An empty one may be this very transfer's, or that of one which was killed before it could mark it.
-    if metadata.len() > 0 && !mark::is_on(file) {
-        return Err(refused(partial, "it is not what an unfinished transfer left"));
+    let length = own.claim(file)?;
+    if length > 0 && !has_journal && !mark::is_on(file) {
+        return Err(own.refused("it is not what an unfinished transfer left"));
     }
     // Only now, with the lock, is it nobody's.
-    file.set_len(0).map_err(failed)?;
     mark::set(file);
-    Ok(())
-}
-
-/// Refuses what this program never makes under this name, whatever it holds.
-fn refuse_other_kinds(partial: &Path, metadata: &Metadata) -> Result<()> {
-    let why = if metadata.is_symlink() {
-        "it is a symbolic link"
-    } else if !metadata.is_file() {
-        "it is not a regular file"
-    } else if metadata.nlink() > 1 {
-        "it has another name as well (a hard link)"
-    } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        "it is another user's"
-    } else {
-        return Ok(());
-    };
-    Err(refused(partial, why))
-}
-
-fn refused(partial: &Path, why: &str) -> Error {
-    Error::guard("target refused", partial.display(), why)
-        .way_out("a new file has this name until it is whole: move it away, or remove it if nobody needs it")
-}
-
-fn just_ended(name: &str) -> Error {
-    Error::guard("target refused", name, "another transfer to it has just ended")
-}
-
-/// Whether the open file is the one that has this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(open), Ok(named)) if same(&open, &named))
+    Ok(length)
 }
 
 /// Renames, unless somebody made a file of that name in the meantime.
@@ -180,7 +148,7 @@ mod mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
+    use std::fs::OpenOptions;
 
     #[test]
     fn a_partial_file_that_has_become_a_whole_one_is_not_touched() {
@@ -192,7 +160,7 @@ mod tests {
         fs::rename(&partial, &whole).expect("the other transfer is done");
         // And a third one has begun.
         fs::write(&partial, "begun").expect("written");
-        let error = claim(&file, &partial, "copy").expect_err("it is another's");
+        let error = claim(&file, &partial, "copy", false).expect_err("it is another's");
         assert_eq!(error.status(), Status::Guard);
         assert_eq!(fs::read(&whole).expect("it is there"), b"whole");
         assert_eq!(fs::read(&partial).expect("it is there"), b"begun");
@@ -202,7 +170,7 @@ mod tests {
     fn what_replaced_the_partial_file_is_not_removed() {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let path = directory.path().join("copy");
-        let (names, file) = PartialFile::create(&path, "copy").expect("there is no such file");
+        let (names, file) = PartialFile::create(&path, "copy", false).expect("there is no such file");
         fs::remove_file(&names.partial).expect("removed");
         fs::write(&names.partial, "somebody's").expect("written");
         names.abandon(&file);

@@ -17,7 +17,7 @@ pub enum DigestKind {
 }
 
 impl DigestKind {
-    pub(super) fn to_wire(self) -> u8 {
+    pub(crate) fn to_wire(self) -> u8 {
         match self {
             DigestKind::None => 0,
             DigestKind::Sha256 => 1,
@@ -25,7 +25,7 @@ impl DigestKind {
         }
     }
 
-    pub(super) fn from_wire(byte: u8) -> Option<Self> {
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
         [DigestKind::None, DigestKind::Sha256, DigestKind::Blake3].into_iter().find(|k| k.to_wire() == byte)
     }
 
