@@ -63,12 +63,13 @@ pub struct Error {
     on: String,
     why: String,
     way_out: Option<String>,
+    told: bool,
 }
 
 impl Error {
     /// An error of any status. `what` is the operation ("cannot open source"), `on` the thing it was done to.
     pub fn new(status: Status, what: impl Into<String>, on: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Error { status, what: what.into(), on: on.to_string(), why: why.to_string(), way_out: None }
+        Error { status, what: what.into(), on: on.to_string(), why: why.to_string(), way_out: None, told: false }
     }
 
     /// A failed system call or command.
@@ -102,6 +103,18 @@ impl Error {
     pub fn way_out(mut self, way_out: impl Into<String>) -> Self {
         self.way_out = Some(way_out.into());
         self
+    }
+
+    /// The user reads it elsewhere, in the words of the program that is told of it: it is not to be printed here.
+    #[must_use]
+    pub fn told_elsewhere(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
+    /// Whether the user reads it elsewhere.
+    pub fn is_told(&self) -> bool {
+        self.told
     }
 
     /// The exit status this error stands for.

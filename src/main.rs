@@ -14,8 +14,10 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be closed; the status still tells.
-            let _ = std::io::stderr().write_all(format!("lvpipe: {error}\n").as_bytes());
+            if !error.is_told() {
+                // Standard error may be closed; the status still tells.
+                let _ = std::io::stderr().write_all(format!("lvpipe: {error}\n").as_bytes());
+            }
             ExitCode::from(error.status().code())
         }
     }

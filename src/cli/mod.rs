@@ -4,8 +4,10 @@
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
 mod inspect;
+mod links;
 mod map;
 pub mod mbuffer;
+mod patience;
 mod recv;
 mod send;
 mod shared;

@@ -1,39 +1,72 @@
-//! `lvpipe recv`: a stream from stdin to a volume.
+//! `lvpipe recv`: a stream from stdin, or over links from a sender, to a volume.
+
+mod arrivals;
+mod landing;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::shared::{Messages, Resources, left_behind, name_parser};
-use crate::engine::Work;
+use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::{Receiving, recv};
+use crate::engine::{Work, Workshop};
 use crate::error::{Error, Result, Status};
+use crate::journal::{Journal, Token};
 use crate::link::pipe;
-use crate::progress::{Figures, Outcome, Role};
+use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::{Interruptible, Stop};
-use crate::volume::{Expected, NewVolume, OpenTarget, create_target, open_target};
+use crate::volume::{NewVolume, Target, find_journal};
 use crate::wire::{DigestKind, Prelude};
+use arrivals::{Arrivals, RecvLinks};
+use landing::{Landed, Landing};
 
-/// Receive a stream from standard input into a volume, sparse and verified
+/// How long a receiver that ssh started waits for a link: its sender starts another one.
+const RETRY_BEHIND_SSH: Duration = Duration::from_secs(2);
+
+/// Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified
 ///
 /// Before the first byte is written, the target is checked: it must not be mounted or in use, nor be smaller than
-/// the source. Success is said when all of it is verified and on stable storage.
+/// the source. Success is said when all of it is verified and on stable storage. A transfer that ends early can be
+/// gone on with: a journal says what the target has.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe recv vg/vm1 < vm1.lvp                          restore a backup
   lvpipe recv --create vg/pool:vm1 < vm1.lvp            restore it into a new thin volume
-  lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros")]
+  lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros
+  lvpipe recv -I 7777 vg/vm1                            wait for a sender, print its command line and key
+  lvpipe recv --resume -I 7777 vg/vm1                   go on with a transfer that ended early
+  lvpipe send --resume $(ssh host lvpipe recv --resume-token vg/vm1) | ssh host lvpipe recv --resume vg/vm1")]
 pub struct Recv {
     /// Where to write: vg/lv, a device, a file, or - for standard output
-    #[arg(required_unless_present = "create", conflicts_with = "create", value_parser = name_parser())]
+    #[arg(required_unless_present_any = ["create", "exec"], conflicts_with = "create", value_parser = name_parser())]
     target: Option<OsString>,
 
     /// Make a thin volume of the right size in a pool, and remove it again if the transfer fails
-    #[arg(long, value_name = "VG/POOL:NAME")]
+    #[arg(long, value_name = "VG/POOL:NAME", conflicts_with = "resume")]
     create: Option<NewVolume>,
+
+    /// Give the volume to a command on its standard input, holes as zeros. Its status counts
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["create", "resume", "resume_token"])]
+    exec: Option<String>,
+
+    /// Go on with a transfer that ended early, if there is one: only what is missing is sent. What the target has is
+    /// read again and compared with the source
+    #[arg(long)]
+    resume: bool,
+
+    /// Print what `lvpipe send --resume` needs to go on with a transfer that ended early
+    #[arg(long, conflicts_with = "resume")]
+    resume_token: bool,
+
+    #[command(flatten)]
+    links: RecvLinks,
 
     #[command(flatten)]
     resources: Resources,
@@ -44,51 +77,95 @@ pub struct Recv {
 
 impl Recv {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        if self.resume_token {
+            return self.print_token(stop);
+        }
+        match self.links.await_sender(stop)? {
+            Some(arrivals) => self.from_links(arrivals, stop),
+            None => self.from_pipe(stop),
+        }
+    }
+
+    fn from_pipe(&self, stop: &Stop) -> Result<()> {
         let link = pipe::stdin()?;
         let stream = link.metadata().ok();
         let prelude = read_prelude(&link, "stdin", stop)?;
+        if prelude.resumes && !self.resume {
+            return Err(Error::guard("cannot receive", "stdin", "the stream goes on with an earlier one")
+                .way_out("lvpipe recv --resume TARGET"));
+        }
+        let (workshop, landing) = self.prepare(&prelude, stream.as_ref(), stop)?;
+        let run = self.start(landing, prelude, "stdin", workshop, stop);
+        // The target is closed when this returns, so that what is held for it can be let go.
+        let received = recv(link, run.target, run.receiving);
+        self.finish(received.map(|_| ()), run.landed, run.reporter)
+    }
+
+    fn from_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
+        let Arrivals { first: (link, prelude), more, from_ssh, listening } = arrivals;
+        let prepared = self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, incarnation()?)));
+        let ((workshop, landing), incarnation) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                refuse(link, error.status(), &error.to_string());
+                return Err(told(error, from_ssh));
+            }
+        };
+        let stream = link.name.clone();
+        let run = self.start(landing, prelude, &stream, workshop, stop);
+        let (console, quiet) = (run.reporter.console(), self.messages.quiet || from_ssh);
+        let both = &self.links.both;
+        let collecting = Collecting {
+            receiving: run.receiving,
+            incarnation,
+            stall: both.stall_timeout.0,
+            retry_for: if from_ssh { RETRY_BEHIND_SSH } else { both.retry_for.0 },
+            notice: Box::new(move |notice| {
+                if !quiet {
+                    console.println(&format!("lvpipe: {notice}"));
+                }
+            }),
+        };
+        let received = collect(link, more, run.target, collecting);
+        drop(listening);
+        self.finish(received.map(|_| ()), run.landed, run.reporter).map_err(|error| told(error, from_ssh))
+    }
+
+    /// Looks at what is to come, and opens the target for it.
+    fn prepare(&self, prelude: &Prelude, stream: Option<&Metadata>, stop: &Stop) -> Result<(Workshop, Landing)> {
         let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
-        let expected = Expected {
-            source: prelude.lineage.identity.as_deref(),
-            size: prelude.volume_size,
-            used: prelude.used,
-            stream: stream.as_ref(),
-        };
-        let OpenTarget { held, target, in_place, notices, .. } = match (&self.create, &self.target) {
-            (Some(new), _) => create_target(new, expected, stop)?,
-            (None, Some(name)) => open_target(name, expected, stop)?,
-            (None, None) => return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given")),
-        };
+        Ok((workshop, self.land(prelude, stream, stop)?))
+    }
+
+    fn start(&self, landing: Landing, prelude: Prelude, stream: &str, workshop: Workshop, stop: &Stop) -> Run {
         let figures = Figures::new(Role::Recv);
         figures.set_volume(prelude.volume_size);
         figures.set_used(prelude.used);
-        let digest = prelude.digest;
-        let reporter = self.messages.report(figures.clone());
-        self.messages.notices(&reporter, &notices);
-        let receiving = Receiving {
-            prelude,
-            stream: "stdin".into(),
-            workshop,
-            record: None,
-            holds: None,
-            figures,
-            stop: stop.clone(),
+        let reporter = match self.links.from_ssh {
+            // The sender shows everything, on the same terminal.
+            true => Reporter::start(figures.clone(), crate::progress::ProgressKind::None, false, true),
+            false => self.messages.report(figures.clone()),
         };
-        // The target is closed when this returns, so that what is held for it can be let go.
-        if let Err(error) = recv(link, target, receiving) {
+        self.messages.notices(&reporter, &landing.notices);
+        let Landing { target, record, holds, mut landed, .. } = landing;
+        landed.digest = prelude.digest;
+        let stream = stream.into();
+        let receiving =
+            Receiving { prelude, stream, workshop, record, holds, figures, stop: stop.clone() };
+        Run { target, receiving, landed, reporter }
+    }
+
+    /// Lets go of what is held for the target, and says how it ended.
+    fn finish(&self, received: Result<()>, landed: Landed, reporter: Reporter) -> Result<()> {
+        let digest = landed.digest;
+        if let Err(error) = received {
             reporter.finish(Outcome::Failed);
-            let mut left = held.abandon();
-            if in_place && error.status() != Status::Guard {
-                left.push(
-                    "the target holds only a part of the volume now: receive it again before it is used".into(),
-                );
-            }
-            left_behind(&left);
+            left_behind(&landed.abandon(&error));
             return Err(error);
         }
-        match held.keep() {
-            Ok(notice) => {
-                self.messages.notices(&reporter, notice.as_slice());
+        match landed.keep() {
+            Ok(notices) => {
+                self.messages.notices(&reporter, &notices);
                 reporter.finish(Outcome::Done(verified_by(digest)));
                 Ok(())
             }
@@ -98,6 +175,38 @@ impl Recv {
             }
         }
     }
+
+    fn print_token(&self, stop: &Stop) -> Result<()> {
+        let name = self.target.as_deref().unwrap_or_default();
+        let nothing = || {
+            Error::guard("nothing to go on with", name.to_string_lossy(), "there is no journal of a transfer to it")
+                .way_out("send all of it")
+        };
+        let place = find_journal(name)?.ok_or_else(nothing)?;
+        let (about, held) = Journal::read(&place, stop)?.ok_or_else(nothing)?;
+        let token = Token::from_journal(&about, &held);
+        writeln!(io::stdout(), "{token}").map_err(|e| Error::io("cannot print", "stdout", &e))
+    }
+}
+
+/// What a run has.
+struct Run {
+    target: Arc<dyn Target>,
+    receiving: Receiving,
+    landed: Landed,
+    reporter: Reporter,
+}
+
+/// What the sender prints need not be printed here too, on the same terminal.
+fn told(error: Error, from_ssh: bool) -> Error {
+    if from_ssh { error.told_elsewhere() } else { error }
+}
+
+/// 128 random bits.
+fn incarnation() -> Result<[u8; 16]> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| Error::new(Status::Io, "cannot begin", "getrandom", e))?;
+    Ok(random)
 }
 
 /// What a summary says of how it was verified.
@@ -108,15 +217,12 @@ fn verified_by(digest: DigestKind) -> String {
     }
 }
 
-/// Reads a link's first bytes; of several links' streams there is only one here.
+/// Reads a pipe's first bytes; of several links' streams there is only one here.
 pub(super) fn read_prelude(link: &File, name: &str, stop: &Stop) -> Result<Prelude> {
     let prelude = Prelude::read(&mut Interruptible::new(link, stop)).map_err(|e| e.at(name, ""))?;
-    if prelude.links != 1 {
-        return Err(Error::stream(
-            "cannot read stream",
-            name,
-            format_args!("it is link {} of a transfer over {}", prelude.link + 1, prelude.links),
-        ));
+    if prelude.answers || prelude.links != 1 {
+        let why = format_args!("it is link {} of a transfer over {}", prelude.link + 1, prelude.links);
+        return Err(Error::stream("cannot read stream", name, why));
     }
     Ok(prelude)
 }

@@ -1,4 +1,7 @@
-//! `lvpipe send`: a volume or a stream to stdout.
+//! `lvpipe send`: a volume or a stream to stdout, or over links to receivers.
+
+mod links;
+mod request;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -8,30 +11,44 @@ use clap::Args;
 use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
+use crate::engine::spread::{Terms, send_over};
 use crate::engine::{Compress, HeldAtTarget, Rate};
 use crate::error::{Error, Result, Status};
 use crate::link::pipe;
-use crate::progress::{Figures, Outcome, Role};
+use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::Stop;
+use crate::usedmap::Extent;
 use crate::volume::{OpenSource, Origin, SourceOptions, What, identity, open_source};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
+use links::{SendLinks, Ways};
+use request::{Request, Resumption};
 
-/// Send the used blocks of a volume to standard output
+/// Send the used blocks of a volume to standard output, or over several connections
 ///
 /// The source is read by its used map, compressed in parallel and written to standard output as a stream that
-/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. A thin LV is sent from a
-/// temporary snapshot, as it is at that moment: it may be in use, and be written to.
+/// `lvpipe recv` takes, at once or later: saved to a file it is a backup. With -O or ssh:// it goes over several
+/// encrypted connections to a receiver that answers: when `send` ends with status 0, the receiver has all of it
+/// verified on stable storage. A thin LV is sent from a temporary snapshot, as it is at that moment: it may be in
+/// use, and be written to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
+  lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh, send over connections beside it
+  lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens: lvpipe recv -I 7777 vg/vm1
+  tar c /srv | lvpipe send - ssh://host/- --exec 'tar x -C /srv'
   zfs send tank/a@1 | lvpipe send - | ssh host 'lvpipe recv - | zfs recv tank/a'")]
 pub struct Send {
     /// What to send: vg/lv, a device, an image file, or - for standard input
-    #[arg(value_parser = name_parser())]
-    source: OsString,
+    #[arg(value_parser = name_parser(), required_unless_present = "resume")]
+    source: Option<OsString>,
+
+    /// Where to send it: ssh://[USER@]HOST[:PORT]/TARGET, a volume or with a second slash an absolute path there, or
+    /// - for its standard output
+    #[arg(value_name = "ssh://HOST/TARGET")]
+    destinations: Vec<OsString>,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
     #[arg(long, value_name = "KIND", default_value = "auto")]
@@ -50,6 +67,15 @@ pub struct Send {
     rate: Option<ByteSize>,
 
     #[command(flatten)]
+    links: SendLinks,
+
+    /// Go on with a transfer that ended early: send only what is missing. Over links the receiver tells what it has;
+    /// into a pipe, TOKEN does, which `lvpipe recv --resume-token TARGET` prints, and names the source too. All that
+    /// counts as sent is read again and compared; if the source is not the same any more, the receiver refuses
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1)]
+    resume: Option<Option<OsString>>,
+
+    #[command(flatten)]
     source_args: SourceArgs,
 
     /// Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes.
@@ -66,12 +92,24 @@ pub struct Send {
 
 impl Send {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
-        let link = pipe::stdout()?;
+        let Request { source, destinations, resumption } = self.request()?;
+        // A stream that goes on with another is on the same grid, with the same digest.
+        let (part_size, digest) = match &resumption {
+            Resumption::FromToken(token) => (token.part_size, token.digest),
+            _ => (self.part_size, self.digest),
+        };
+        let workshop = self.resources.workshop(part_size, self.compress.work())?;
+        let link = match self.links.ways(&destinations, resumption.is_wanted(), stop)? {
+            Some(ways) => Way::Links(ways),
+            None => Way::Pipe(pipe::stdout()?),
+        };
+        resumption.check(matches!(link, Way::Links(_)))?;
         let options =
             SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
-        let OpenSource { held, what, origin, notices } = open_source(&self.source, &options, stop)?;
-        self.refuse_source_as_link(&link, &origin)?;
+        let OpenSource { held, what, origin, notices } = open_source(&source, &options, stop)?;
+        if let Way::Pipe(link) = &link {
+            refuse_source_as_link(link, &origin)?;
+        }
 
         let figures = Figures::new(Role::Send);
         let name = origin.name.clone();
@@ -87,24 +125,32 @@ impl Send {
         };
         figures.set_volume(volume_size);
         figures.set_used(used);
+        let lineage = lineage(origin);
+        let (transfer, held) = match &resumption {
+            Resumption::FromToken(token) => {
+                token.check(&lineage, volume_size)?;
+                (token.id, HeldAtTarget::new(token.extents().iter().map(|&(offset, length)| Extent { offset, length })))
+            }
+            _ => (new_transfer_id()?, HeldAtTarget::default()),
+        };
         let prelude = Prelude {
-            transfer: new_transfer_id()?,
+            transfer,
             link: 0,
             links: 1,
-            part_size: self.part_size,
+            part_size,
             volume_size,
             used,
-            digest: self.digest,
-            answers: false,
-            resumes: false,
-            lineage: lineage(origin),
+            digest,
+            answers: matches!(link, Way::Links(_)),
+            resumes: resumption.is_wanted(),
+            lineage,
         };
         let sending = Sending {
             prelude,
             workshop,
             compress: self.compress,
             source_may_change,
-            held: HeldAtTarget::default(),
+            held,
             rate: self.rate.map(|ByteSize(bytes)| Arc::new(Rate::new(bytes))),
             figures: figures.clone(),
             stop: stop.clone(),
@@ -112,19 +158,26 @@ impl Send {
         let reporter = self.messages.report(figures);
         self.messages.notices(&reporter, &notices);
         // The source is closed when this returns, so that what is held for it can be let go.
-        if let Err(error) = send(input, link, "stdout", sending) {
-            reporter.finish(Outcome::Failed);
-            drop(changing);
-            left_behind(&held.abandon());
-            return Err(error);
-        }
+        let sent = match link {
+            Way::Pipe(link) => send(input, link, "stdout", sending).map(|_| String::new()),
+            Way::Links(ways) => self.send_over(&ways, input, sending, &reporter),
+        };
+        let note = match sent {
+            Ok(note) => note,
+            Err(error) => {
+                reporter.finish(Outcome::Failed);
+                drop(changing);
+                left_behind(&held.abandon());
+                return Err(error);
+            }
+        };
         if let Some(Err(changed)) = changing.map(|source| source.unchanged()) {
             self.messages.notices(&reporter, &[format!("{name}: {}", changed.why())]);
         }
         match held.release() {
             Ok(notice) => {
                 self.messages.notices(&reporter, notice.as_slice());
-                reporter.finish(Outcome::Done(String::new()));
+                reporter.finish(Outcome::Done(note));
                 Ok(())
             }
             Err(error) => {
@@ -134,14 +187,50 @@ impl Send {
         }
     }
 
-    /// `lvpipe send disk.img > disk.img`: the shell has emptied it already, but a device is still whole.
-    fn refuse_source_as_link(&self, link: &pipe::StdoutLink, origin: &Origin) -> Result<()> {
-        let Ok(metadata) = link.file().metadata() else { return Ok(()) };
-        if origin.identity.as_deref().is_some_and(|source| identity::is_being_read(source, &metadata)) {
-            return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
+    /// Sends over links; what the summary says of it.
+    fn send_over(&self, ways: &Ways, input: Input, mut sending: Sending, reporter: &Reporter) -> Result<String> {
+        let both = self.links.both();
+        let (console, quiet) = (reporter.console(), self.messages.quiet);
+        let terms = Terms {
+            links: ways.links,
+            retry_for: both.retry_for.0,
+            stall: both.stall_timeout.0,
+            rate: sending.rate.take(),
+            notice: Arc::new(move |notice: &str| {
+                if !quiet {
+                    console.println(&format!("lvpipe: {notice}"));
+                }
+            }),
+        };
+        // Every receiver may have as many links as there are, and one for each way to it.
+        let most = usize::from(ways.links.most()).max(ways.dials.len()) + 1;
+        sending.prelude.links = u16::try_from(most).unwrap_or(u16::MAX);
+        let receivers = ways.dials.len();
+        let mut failed = send_over(input, &ways.dials, sending, &terms)?.failed;
+        match failed.pop() {
+            None => Ok("the receiver has verified it".into()),
+            Some(error) if failed.is_empty() && receivers == 1 => Err(error),
+            Some(error) => {
+                let why = format!("{} of {receivers} receivers do not have it: see above", failed.len() + 1);
+                Err(Error::new(error.status(), "sent to some only", ways.dials.iter().map(|dial| dial.name()).collect::<Vec<_>>().join(", "), why))
+            }
         }
-        Ok(())
     }
+}
+
+/// Where frames go.
+enum Way {
+    Pipe(pipe::StdoutLink),
+    Links(Ways),
+}
+
+/// `lvpipe send disk.img > disk.img`: the shell has emptied it already, but a device is still whole.
+fn refuse_source_as_link(link: &pipe::StdoutLink, origin: &Origin) -> Result<()> {
+    let Ok(metadata) = link.file().metadata() else { return Ok(()) };
+    if origin.identity.as_deref().is_some_and(|source| identity::is_being_read(source, &metadata)) {
+        return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
+    }
+    Ok(())
 }
 
 /// 128 random bits.

@@ -1,10 +1,12 @@
-//! Stdin and stdout as links.
+//! Stdin and stdout as links: one of them one way, or both together.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use crate::error::Result;
+use super::{HangUp, Link};
+use crate::error::{Error, Result, Status};
 use crate::stdio;
+use crate::stop::{Interruptible, Stop};
 
 /// Frames from stdin.
 ///
@@ -49,5 +51,37 @@ impl Write for StdoutLink {
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EROFS | libc::ENOTSUP)) => Ok(()),
             other => other,
         }
+    }
+}
+
+/// Two pipes as a link that goes both ways.
+pub fn link(from: File, to: File, name: &str) -> Link {
+    let ended = Stop::new();
+    let half = |file| Box::new(Half { file, ended: ended.clone() });
+    let (reader, writer) = (half(from), half(to));
+    let end = Error::new(Status::Io, "link ended", name, "");
+    let hang_up = HangUp::new(move || ended.fail(end.clone()));
+    Link { name: name.into(), reader, writer, hang_up }
+}
+
+/// A pipe that another thread can end: closing it does not wake who is blocked in it.
+struct Half {
+    file: File,
+    ended: Stop,
+}
+
+impl Read for Half {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Interruptible::new(&self.file, &self.ended).read(into)
+    }
+}
+
+impl Write for Half {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Interruptible::new(&self.file, &self.ended).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

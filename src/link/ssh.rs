@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Address, PortRange};
 use super::dial::Dialer;
+use super::key::Key;
 use super::{Dial, HangUp, Link, Security};
 use crate::error::{Error, Result, Status};
 use crate::stop::{Interruptible, Stop};
@@ -103,6 +104,8 @@ pub struct SshOptions {
     pub remote: String,
     /// More arguments for `lvpipe recv` there.
     pub arguments: Vec<String>,
+    /// Whether the target is `VG/POOL:NAME`, a thin volume to be made.
+    pub create: bool,
     /// Whether links over TCP are wanted besides ssh's own.
     pub tcp: bool,
     /// Where the receiver may listen.
@@ -117,10 +120,8 @@ pub struct SshOptions {
 pub struct Ssh {
     url: SshUrl,
     options: SshOptions,
-    /// The key's text, for the far side.
-    key: String,
-    /// What the key makes of links.
-    security: Box<dyn Fn() -> Result<Security> + Send + Sync>,
+    /// Of this transfer.
+    key: Key,
     /// The way to its port, known once it has been started.
     tcp: Mutex<Option<Arc<Dialer>>>,
     started: Mutex<u32>,
@@ -128,14 +129,8 @@ pub struct Ssh {
 
 impl Ssh {
     /// Nothing is started yet.
-    pub fn new(
-        url: SshUrl,
-        options: SshOptions,
-        key: String,
-        security: impl Fn() -> Result<Security> + Send + Sync + 'static,
-    ) -> Self {
-        let (tcp, started) = (Mutex::default(), Mutex::new(0));
-        Ssh { url, options, key, security: Box::new(security), tcp, started }
+    pub fn new(url: SshUrl, options: SshOptions, key: Key) -> Self {
+        Ssh { url, options, key, tcp: Mutex::default(), started: Mutex::new(0) }
     }
 
     fn start(&self, stop: &Stop) -> Result<Link> {
@@ -148,7 +143,7 @@ impl Ssh {
         let mut process = Process { child: Arc::new(Mutex::new(child)) };
         let (mut to, from) = process.pipes().ok_or_else(|| failed(&io::ErrorKind::BrokenPipe.into()))?;
         let request = Request {
-            key: self.key.clone(),
+            key: self.key.to_string(),
             ports: self.options.ports.as_ref().map(ToString::to_string),
             listen: self.options.tcp,
         };
@@ -173,7 +168,7 @@ impl Ssh {
         if again && !words.contains(&"--resume") {
             words.push("--resume");
         }
-        words.extend(["--", &self.url.target]);
+        words.extend([if self.options.create { "--create" } else { "--" }, &self.url.target]);
         let remote = shlex::try_join(words)
             .map_err(|_| Error::usage("cannot start receiver", &self.url, "an argument has a NUL in it"))?;
         let mut command = Command::new(program);
@@ -247,7 +242,7 @@ impl Ssh {
             Some(port) => {
                 let address = Address::new(self.host_name(), port);
                 let binds = self.options.binds.clone();
-                let security = (self.security)()?;
+                let security = Security::Key(self.key.clone());
                 Some(Arc::new(Dialer::new(vec![address], binds, self.options.connect_timeout, security)?))
             }
         };
@@ -357,12 +352,13 @@ mod tests {
             command: vec!["ssh".into()],
             remote: "lvpipe".into(),
             arguments: vec!["--exec".into(), "tar x; true".into()],
+            create: false,
             tcp: false,
             ports: None,
             binds: Vec::new(),
             connect_timeout: Duration::from_secs(1),
         };
-        let ssh = Ssh::new(url, options, String::new(), || Ok(Security::Insecure));
+        let ssh = Ssh::new(url, options, Key::generate().expect("random bytes"));
         let command = ssh.command(true).expect("no NUL");
         let remote = command.get_args().last().and_then(|word| word.to_str()).expect("UTF-8").to_string();
         let words = shlex::split(&remote).expect("a shell reads it");

@@ -7,6 +7,7 @@
 mod block;
 mod block_source;
 mod block_target;
+mod exec_target;
 mod fifo;
 mod file_source;
 mod file_target;
@@ -26,6 +27,7 @@ mod write_behind;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
+pub use exec_target::{ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;

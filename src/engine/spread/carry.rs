@@ -16,9 +16,8 @@ use crate::wire::{Answer, FrameHeader, FrameKind, WireError};
 impl Peer {
     /// Carries frames over a link until it breaks, is not needed any more, or all is done.
     ///
-    /// # Errors
-    /// Why it broke. What was on its way on it waits for another.
-    pub(super) fn carry(&self, link: Link, id: LinkId, is_standby: bool) -> Result<()> {
+    /// Whether anything was answered on it, and why it broke if it did. What was on its way on it waits for another.
+    pub(super) fn carry(&self, link: Link, id: LinkId, is_standby: bool) -> (bool, Result<()>) {
         let Link { name, mut reader, writer, hang_up } = link;
         let guarded = Guarded::new(hang_up.clone());
         self.outbox.joined(id, is_standby);
@@ -134,8 +133,12 @@ impl Peer {
             };
             guarded.heard();
             match answer {
-                Answer::Written(offsets) => self.outbox.written(&offsets),
+                Answer::Written(offsets) => {
+                    guarded.helped();
+                    self.outbox.written(&offsets);
+                }
                 Answer::Again(offset) => {
+                    self.figures.add_again(1);
                     if !self.outbox.again(offset) {
                         self.end(Ended::Failed(Error::stream(
                             "receiver failed",

@@ -22,6 +22,8 @@ pub(super) struct Guarded {
     /// Bytes written to it.
     sent: AtomicU64,
     stalled: AtomicBool,
+    /// Whether something has been answered on it.
+    helped: AtomicBool,
 }
 
 struct Times {
@@ -34,7 +36,7 @@ struct Times {
 impl Guarded {
     pub(super) fn new(hang_up: HangUp) -> Self {
         let times = Mutex::new(Times { heard: Instant::now(), starving: None });
-        Guarded { hang_up, times, sent: AtomicU64::new(0), stalled: AtomicBool::new(false) }
+        Guarded { hang_up, times, sent: AtomicU64::new(0), stalled: AtomicBool::new(false), helped: AtomicBool::new(false) }
     }
 
     /// Runs `work`, and hangs up meanwhile when the link stalls for `patience`, or a moment after the run has ended.
@@ -80,6 +82,16 @@ impl Guarded {
     /// So many bytes are being written: before the call that may block.
     pub(super) fn sending(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::SeqCst);
+    }
+
+    /// Something was answered on it.
+    pub(super) fn helped(&self) {
+        self.helped.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether something was ever answered on it.
+    pub(super) fn has_helped(&self) -> bool {
+        self.helped.load(Ordering::SeqCst)
     }
 
     /// Whether it was given up.

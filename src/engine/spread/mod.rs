@@ -39,6 +39,9 @@ pub use growth::LinkCount;
 use outbox::SharedFrame;
 use peer::{Ended, NewPeer, Peer};
 
+/// How long a receiver that was started again may be in the way of itself.
+const PREDECESSOR: Duration = Duration::from_secs(15);
+
 /// How links are used.
 #[derive(Clone)]
 pub struct Terms {
@@ -77,7 +80,7 @@ pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms:
     let mut input = Some(input);
     let mut sending = sending;
     loop {
-        let pass = Pass { dials, terms, stop: sending.stop.child() };
+        let pass = Pass { dials, terms, is_first: input.is_some(), stop: sending.stop.child() };
         let this = Sending { stop: pass.stop.clone(), ..sending.again() };
         // The first pass takes the input itself, later ones what is kept of it.
         let input = match (input.take(), &mut again) {
@@ -105,6 +108,7 @@ fn restarted(dials: &[Arc<dyn Dial>]) -> Error {
 struct Pass<'a> {
     dials: &'a [Arc<dyn Dial>],
     terms: &'a Terms,
+    is_first: bool,
     stop: Stop,
 }
 
@@ -209,17 +213,18 @@ impl Pass<'_> {
     fn greet_first(&self, dial: &dyn Dial, number: u16, prelude: &Prelude) -> Result<Greeted> {
         let begun = Instant::now();
         loop {
-            match greet(dial, number, prelude, self.terms.stall, &self.stop) {
-                Err(error)
-                    if prelude.resumes
-                        && error.status() != Status::Peer
-                        && begun.elapsed() < self.terms.retry_for =>
-                {
-                    if self.stop.sleep(Duration::from_millis(500)).is_err() {
-                        return Err(error);
-                    }
-                }
-                greeted => return greeted,
+            let error = match greet(dial, number, prelude, self.terms.stall, &self.stop) {
+                Ok(greeted) => return Ok(greeted),
+                Err(error) => error,
+            };
+            let patience = match error.status() {
+                _ if self.is_first => Duration::ZERO,
+                // The one before may be on its way out, and still hold the target.
+                Status::Peer => self.terms.retry_for.min(PREDECESSOR),
+                _ => self.terms.retry_for,
+            };
+            if begun.elapsed() >= patience || self.stop.sleep(Duration::from_millis(500)).is_err() {
+                return Err(error);
             }
         }
     }

@@ -228,16 +228,15 @@ impl Peer {
         let id = LinkId(self.next_id.fetch_add(1, Ordering::Relaxed));
         self.links().up.insert(number, id);
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_add(1, Ordering::SeqCst)) + 1);
-        let since = Instant::now();
-        let carried = self.carry(link, id, self.is_standby(number));
+        let (helped, carried) = self.carry(link, id, self.is_standby(number));
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_sub(1, Ordering::SeqCst)) - 1);
         let mut links = self.links();
         links.up.remove(&number);
         if links.up.is_empty() {
             links.none_since = Instant::now();
         }
-        // One that breaks as soon as it is made is not tried at full speed.
-        if since.elapsed() > LONGEST_PAUSE {
+        // One that breaks before it is of any use is not tried at full speed.
+        if helped {
             *pause = FIRST_PAUSE;
         }
         carried

@@ -1,0 +1,266 @@
+//! Where `recv` gets a transfer from when it is no pipe: it listens, or ssh has started it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::thread::{self, JoinHandle};
+
+use clap::Args;
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::cli::links::LinkArgs;
+use crate::error::{Error, Result, Status};
+use crate::link::address::{ListenSpec, PortRange};
+use crate::link::key::Key;
+use crate::link::key_source::{KeySource, ReceiverKey};
+use crate::link::listen::{Closer, Listener};
+use crate::link::ssh::{Greeting, Request};
+use crate::link::{Link, Security, pipe};
+use crate::stdio;
+use crate::stop::{Interruptible, Stop};
+use crate::wire::Prelude;
+use crate::wire::prelude::VERSION;
+
+/// A request is a short line.
+const LONGEST_REQUEST: usize = 4096;
+
+/// Where to listen, and who may send.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Links")]
+pub struct RecvLinks {
+    /// Wait for a sender on this port (lvpipe send -O HOST:PORT), instead of standard input. `systemd`: on the sockets
+    /// that systemd hands over
+    #[arg(short = 'I', long = "listen", value_name = "[ADDRESS:]PORT")]
+    listen: Option<Listen>,
+
+    /// Listen on the first free port of these
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with = "listen")]
+    port_range: Option<PortRange>,
+
+    /// The key that the sender must have, in a file; made there if there is none. Else in the environment as
+    /// LVPIPE_KEY, else one is made for this transfer and printed
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) both: LinkArgs,
+
+    /// Started by `lvpipe send ssh://...`: the stream comes through standard input, answers go to standard output
+    #[arg(long, hide = true, conflicts_with_all = ["listen", "port_range", "key_file", "insecure"])]
+    pub(super) from_ssh: bool,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+enum Listen {
+    At(ListenSpec),
+    /// sd_listen_fds(3).
+    Systemd,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "systemd" { Ok(Listen::Systemd) } else { text.parse().map(Listen::At) }
+    }
+}
+
+/// Links that arrive: the first, which says what the transfer is, and those that come later.
+pub struct Arrivals {
+    pub first: (Link, Prelude),
+    pub more: Receiver<(Link, Prelude)>,
+    /// Whether ssh has started this receiver.
+    pub from_ssh: bool,
+    /// Ends with this.
+    pub listening: Option<Listening>,
+}
+
+/// A thread that listens; dropped, it takes no more connections.
+pub struct Listening {
+    closer: Closer,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.closer.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been reported on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl RecvLinks {
+    /// Waits for a sender, unless the stream comes from a pipe.
+    ///
+    /// # Errors
+    /// A usage error for what does not fit together; when there is no place to listen; what ended the run.
+    pub fn await_sender(&self, stop: &Stop) -> Result<Option<Arrivals>> {
+        if self.from_ssh {
+            return from_ssh(stop).map(Some);
+        }
+        let listener = match (&self.listen, &self.port_range) {
+            (Some(Listen::At(spec)), _) => Listener::bind(spec)?,
+            (None, Some(ports)) => Listener::bind(&ListenSpec::ports(ports.clone()))?,
+            (Some(Listen::Systemd), _) => Listener::activated()?.ok_or_else(|| {
+                Error::usage("cannot listen", "systemd", "no socket was handed over").way_out(
+                    "it is for units that a socket unit starts; by hand: -I PORT",
+                )
+            })?,
+            (None, None) => return self.refuse_idle_options().map(|()| None),
+        };
+        let security = self.security(stop)?;
+        announce(&listener, &security);
+        let (more, listening) = serve(listener, security.into_security(), stop)?;
+        let first = first_of(&more, stop)?;
+        Ok(Some(Arrivals { first, more, from_ssh: false, listening: Some(listening) }))
+    }
+
+    fn refuse_idle_options(&self) -> Result<()> {
+        let idle = [("--key-file", self.key_file.is_some()), ("--insecure", self.both.insecure)];
+        match idle.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::usage("cannot receive", option, "there is nothing to listen on")
+                .way_out("to wait for a sender: -I PORT; without it the stream comes from standard input")),
+        }
+    }
+
+    fn security(&self, stop: &Stop) -> Result<Told> {
+        match (self.both.insecure, &self.key_file) {
+            (true, Some(_)) => Err(Error::usage("cannot receive", "--insecure", "with a key it would not be")),
+            (true, None) => Ok(Told::Insecure),
+            (false, file) => KeySource::find(file.clone()).for_receiver(stop).map(Told::Key),
+        }
+    }
+}
+
+/// How the sides know each other, and whether the user knows the key already.
+enum Told {
+    Insecure,
+    Key(ReceiverKey),
+}
+
+impl Told {
+    fn into_security(self) -> Security {
+        match self {
+            Told::Insecure => Security::Insecure,
+            Told::Key(ReceiverKey::Known(key) | ReceiverKey::New(key) | ReceiverKey::Written(key)) => {
+                Security::Key(key)
+            }
+        }
+    }
+}
+
+/// Says where it listens and what the sender has to be given.
+fn announce(listener: &Listener, security: &Told) {
+    let addresses = listener.local_addresses();
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let port = addresses.first().map_or(0, |address| address.port());
+    let host = match addresses.first().filter(|address| !address.ip().is_unspecified()) {
+        Some(address) => address.ip().to_string(),
+        None => nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or("HOST".into()),
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let (option, key) = match security {
+        Told::Insecure => (" --insecure", "not encrypted, and whoever can connect may send".to_string()),
+        Told::Key(ReceiverKey::Known(_)) => ("", "with the same key".into()),
+        Told::Key(ReceiverKey::Written(_)) => {
+            (" --key-file FILE", "the key was written to the file; the sender needs a copy of it".into())
+        }
+        Told::Key(ReceiverKey::New(key)) => ("", format!("which asks for the key of this transfer:\n  {key}")),
+    };
+    let text = format!(
+        "lvpipe: listening on {}; on the other side:\n  lvpipe send SOURCE -O {host}:{port}{option}\n{key}\n",
+        shown.join(" and "),
+    );
+    // Standard error may be closed: who started it so knows the port and has the key in a file.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Starts to accept connections.
+fn serve(listener: Listener, security: Security, stop: &Stop) -> Result<(Receiver<(Link, Prelude)>, Listening)> {
+    // Each takes its place among the transfer's links at once; a few may come while the target is opened.
+    let (arriving, more) = bounded(16);
+    let (closer, stop) = (listener.closer(), stop.clone());
+    let thread = thread::Builder::new().name("listener".into()).spawn(move || {
+        let log = |line: &str| _ = io::stderr().write_all(format!("lvpipe: {line}\n").as_bytes());
+        if let Err(error) = listener.serve(&security, &arriving, &log, &stop) {
+            stop.fail(error);
+        }
+    });
+    let thread = thread.map_err(|e| Error::io("cannot start thread", "listener", &e))?;
+    Ok((more, Listening { closer, thread: Some(thread) }))
+}
+
+/// The first sender's first link.
+fn first_of(links: &Receiver<(Link, Prelude)>, stop: &Stop) -> Result<(Link, Prelude)> {
+    match stop.recv(links) {
+        Ok(Some(first)) => Ok(first),
+        _ => {
+            stop.check()?;
+            Err(Error::new(Status::Io, "cannot listen", "socket", "the listener has ended"))
+        }
+    }
+}
+
+/// Hears what the sender wants, tells the port, and takes the sender's ssh as the first link.
+fn from_ssh(stop: &Stop) -> Result<Arrivals> {
+    const WAY_OUT: &str = "it is for `lvpipe send SOURCE ssh://HOST/TARGET` to start";
+    let stdin = stdio::input("cannot be started", WAY_OUT)?;
+    let mut stdout = stdio::output("cannot be started", WAY_OUT)?;
+    let request = read_request(&stdin, stop)?;
+    let (more, listening, port) = listen_beside(&request, stop)?;
+    let greeting = Greeting { lvpipe: env!("CARGO_PKG_VERSION").into(), wire: VERSION, port };
+    let greeting = serde_json::to_string(&greeting).map_err(|e| Error::io("cannot greet", "stdout", &e.into()))?;
+    stdout.write_all((greeting + "\n").as_bytes()).map_err(|e| Error::io("cannot greet", "stdout", &e))?;
+    let prelude = Prelude::read(&mut Interruptible::new(&stdin, stop)).map_err(|e| e.at("ssh", ""))?;
+    let link = pipe::link(stdin, stdout, "ssh");
+    Ok(Arrivals { first: (link, prelude), more, from_ssh: true, listening })
+}
+
+/// One line, and nothing after it.
+fn read_request(stdin: &File, stop: &Stop) -> Result<Request> {
+    let wrong = |why: &str| Error::usage("cannot be started", "--from-ssh", why);
+    let mut from = Interruptible::new(stdin, stop);
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < LONGEST_REQUEST {
+        match from.read(&mut byte) {
+            Ok(0) => return Err(wrong("its standard input has ended")),
+            Ok(_) if byte[0] == b'\n' => {
+                return serde_json::from_slice(&line).map_err(|_| wrong("its first line is no request"));
+            }
+            Ok(_) => line.push(byte[0]),
+            Err(e) => {
+                stop.check()?;
+                return Err(Error::io("cannot be started", "stdin", &e));
+            }
+        }
+    }
+    Err(wrong("its first line is too long"))
+}
+
+/// Listens for TCP links if they are wanted. That it cannot is no failure: everything can go through ssh.
+fn listen_beside(
+    request: &Request,
+    stop: &Stop,
+) -> Result<(Receiver<(Link, Prelude)>, Option<Listening>, Option<u16>)> {
+    // Disconnected: no more links will come.
+    let none = || (bounded(0).1, None, None);
+    if !request.listen {
+        return Ok(none());
+    }
+    let wrong = |why: String| Error::usage("cannot be started", "--from-ssh", why);
+    let spec = match &request.ports {
+        Some(ports) => ListenSpec::ports(ports.parse().map_err(wrong)?),
+        None => "0".parse().map_err(wrong)?,
+    };
+    let key: Key = request.key.parse().map_err(wrong)?;
+    let Ok(listener) = Listener::bind(&spec) else { return Ok(none()) };
+    let port = listener.local_addresses().first().map(|address| address.port());
+    let (more, listening) = serve(listener, Security::Key(key), stop)?;
+    Ok((more, Some(listening), port))
+}
