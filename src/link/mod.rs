@@ -6,13 +6,18 @@ mod admit;
 mod complaints;
 mod connect;
 pub mod dial;
+mod duplex;
 mod gate;
+mod handshake;
+pub mod key;
+pub mod key_source;
 pub mod listen;
 pub mod pipe;
 mod serve;
 mod socket;
 mod stranger;
 mod tcp;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +58,10 @@ impl HangUp {
 }
 
 /// How the two sides know each other.
+#[derive(Debug, Clone)]
 pub enum Security {
-    /// Not at all, and all can be read on the way: plain TCP.
+    /// By the one-time key; and nobody else can read or change what goes between them.
+    Key(key::Key),
+    /// Not at all, and all can be read and changed on the way: plain TCP.
     Insecure,
 }
