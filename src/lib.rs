@@ -11,7 +11,7 @@
 //! - [`usedmap`]: the map of what a volume holds, and where maps come from.
 //! - [`volume`]: sources and targets, LVM, the guards before a write.
 //! - [`wire`]: bytes on the wire: prelude, frames, codec, digests.
-//! - [`link`]: where frames go: pipes, connections that are dialled and listened for.
+//! - [`link`]: where frames go: pipes, and connections, encrypted, that are dialled and listened for.
 //! - [`journal`]: what of a transfer the target has, for going on with it after a crash; the token that says so.
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.

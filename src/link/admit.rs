@@ -3,14 +3,18 @@
 //! Runs on the connection's own thread. What it may take up is constant: a handshake's buffers, then one prelude,
 //! whose lineage is at most 64 KiB.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::UnbufferedServerConnection;
+
 use super::gate::Place;
+use super::handshake::shake_hands;
 use super::socket::{self, Deadline, Timely};
-use super::{Link, Security, stranger, tcp};
+use super::tls::ReceiverTls;
+use super::{Link, Security, duplex, stranger, tcp};
 use crate::error::{Result, Status, plain_reason};
 use crate::stop::Stop;
 use crate::wire::{Answer, Prelude, WireError};
@@ -20,13 +24,17 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a sender proves itself here.
 pub(super) struct Admission<'a> {
-    security: &'a Security,
+    tls: Option<ReceiverTls>,
     stop: &'a Stop,
 }
 
 impl<'a> Admission<'a> {
-    pub(super) fn new(security: &'a Security, stop: &'a Stop) -> Result<Self> {
-        Ok(Admission { security, stop })
+    pub(super) fn new(security: &Security, stop: &'a Stop) -> Result<Self> {
+        let tls = match security {
+            Security::Key(key) => Some(ReceiverTls::new(key)?),
+            Security::Insecure => None,
+        };
+        Ok(Admission { tls, stop })
     }
 }
 
@@ -59,29 +67,86 @@ fn admit_by(
     let mut first = [0; stranger::SAMPLE];
     let first = timely.peek(&mut first).map_err(|e| unheard("it said nothing", &e))?;
     place.heard();
-    match admission.security {
-        Security::Insecure => {
-            if let Some(what) = stranger::instead_of_prelude(first) {
-                return Err(format!("not an lvpipe sender: {what}"));
-            }
-            let prelude = Prelude::read(&mut timely).map_err(|e| {
-                refuse(&mut timely, &e);
-                unread(e)
-            })?;
-            if !place.known() {
-                return Err("it was too late".into());
-            }
-            Ok((tcp::link(connection, peer.to_string()), prelude))
+    let name = peer.to_string();
+    match &admission.tls {
+        Some(tls) if stranger::is_tls(first) => encrypted(tls, &connection, name, place, deadline),
+        Some(_) if stranger::is_prelude(first) => {
+            send_away(&mut timely, "it wants an encrypted connection: leave --insecure away, and give its key");
+            Err("not authenticated: it is a sender with --insecure, and this receiver has a key".into())
         }
+        Some(_) => Err(format!("not authenticated: {}", stranger::name(first))),
+        None if stranger::is_prelude(first) => {
+            let prelude = read_prelude(&mut timely, place).map_err(|(why, refused)| {
+                answer(&mut timely, refused);
+                why
+            })?;
+            Ok((tcp::link(connection, name), prelude))
+        }
+        None if stranger::is_tls(first) => {
+            send_away(&mut timely, "it was started with --insecure");
+            Err("it wants an encrypted connection, and this receiver was started with --insecure".into())
+        }
+        None => Err(format!("not an lvpipe sender: {}", stranger::name(first))),
     }
 }
 
-/// Tells a sender of another version why it is refused: it waits for an answer. Others are told nothing.
-fn refuse(to: &mut impl Write, error: &WireError) {
-    if matches!(error, WireError::Version { .. } | WireError::Features(_)) {
-        let refused = Answer::Failed { status: Status::Stream, reason: error.to_string() };
+fn encrypted(
+    tls: &ReceiverTls,
+    connection: &Arc<TcpStream>,
+    name: String,
+    place: &Place<'_>,
+    deadline: Deadline<'_>,
+) -> Result<(Link, Prelude), String> {
+    let mut side = tls.connection().map_err(|e| e.to_string())?;
+    let mut timely = Timely { socket: connection, deadline };
+    let shaken = shake_hands(&mut side, &mut timely).map_err(|e| stranger::instead_of_sender(&e, PATIENCE))?;
+    let (mut reader, mut writer) = duplex::halves(side, shaken, Arc::clone(connection));
+    let prelude =
+        read_prelude(&mut Decrypting { reader: &mut reader, timely }, place).map_err(|(why, refused)| {
+            answer(&mut writer, refused);
+            why
+        })?;
+    Ok((duplex::link((reader, writer), name), prelude))
+}
+
+/// An encrypted link before its prelude has come: what it reads ends at the deadline.
+struct Decrypting<'a> {
+    reader: &'a mut duplex::Reader<UnbufferedServerConnection>,
+    timely: Timely<'a>,
+}
+
+impl Read for Decrypting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reader.read_from(&mut self.timely, into)
+    }
+}
+
+/// The prelude; or why there is none, and what the sender is to be told of it.
+fn read_prelude(from: &mut impl Read, place: &Place<'_>) -> Result<Prelude, (String, Option<String>)> {
+    let prelude = Prelude::read(from).map_err(|e| {
+        // One of another version waits for an answer. Others are told nothing.
+        let refused = matches!(e, WireError::Version { .. } | WireError::Features(_)).then(|| e.to_string());
+        (unread(e), refused)
+    })?;
+    if place.known() { Ok(prelude) } else { Err(("it was too late".into(), None)) }
+}
+
+fn answer(to: &mut impl Write, refused: Option<String>) {
+    if let Some(reason) = refused {
+        let refused = Answer::Failed { status: Status::Stream, reason };
         // It is dropped in any case.
-        let _ = to.write_all(&refused.encode()).and_then(|()| to.flush());
+        let _ = to.write_all(&refused.encode());
+    }
+}
+
+/// Tells an lvpipe that encrypts where this side does not, or the other way round.
+fn send_away(peer: &mut Timely<'_>, reason: &str) {
+    // What it has sent is read, prelude or hello: closing a connection with unread bytes would reset it, and the
+    // answer be lost.
+    let mut hello = [0; 4096];
+    if peer.read(&mut hello).is_ok() {
+        let refused = Answer::Failed { status: Status::Peer, reason: reason.into() };
+        let _ = peer.write_all(&refused.encode());
     }
 }
 

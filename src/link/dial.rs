@@ -5,14 +5,16 @@
 //! [`Status::Peer`] and [`Status::Usage`] will not.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
 use super::connect::connect;
-use super::socket::{self, Deadline};
-use super::{Dial, Link, Security, tcp};
+use super::handshake::{HandshakeError, shake_hands};
+use super::socket::{self, Deadline, Timely};
+use super::tls::SenderTls;
+use super::{Dial, Link, Security, duplex, stranger, tcp};
 use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
 
@@ -21,7 +23,7 @@ pub struct Dialer {
     addresses: Vec<Address>,
     binds: Vec<IpAddr>,
     connect_timeout: Duration,
-    security: Security,
+    tls: Option<SenderTls>,
 }
 
 impl Dialer {
@@ -40,7 +42,11 @@ impl Dialer {
         if addresses.is_empty() {
             return Err(Error::usage("nobody to send to", "-O", "no address is given"));
         }
-        Ok(Dialer { addresses, binds, connect_timeout, security })
+        let tls = match security {
+            Security::Key(key) => Some(SenderTls::new(&key)?),
+            Security::Insecure => None,
+        };
+        Ok(Dialer { addresses, binds, connect_timeout, tls })
     }
 
     /// A new connection for this link, ready for the prelude. The same number may be dialled again.
@@ -87,14 +93,23 @@ impl Dialer {
             Ok((socket, peer))
         });
         let (socket, peer) = connected.map_err(|e| self.unconnected(address, from, &e))?;
-        self.secure(socket, address, peer)
-    }
-
-    fn secure(&self, socket: TcpStream, address: &Address, peer: SocketAddr) -> Result<Link> {
         let shown = peer.to_string();
         let name = if shown == address.to_string() { shown } else { format!("{address} ({})", peer.ip()) };
-        match &self.security {
-            Security::Insecure => Ok(tcp::link(Arc::new(socket), name)),
+        self.secure(Arc::new(socket), name, stop)
+    }
+
+    fn secure(&self, socket: Arc<TcpStream>, name: String, stop: &Stop) -> Result<Link> {
+        let Some(tls) = &self.tls else { return Ok(tcp::link(socket, name)) };
+        let deadline = Deadline::after(self.connect_timeout, stop);
+        let shaken = tls.connection().map_err(|error| HandshakeError::Tls { error, first: Vec::new() }).and_then(
+            |mut side| {
+                let shaken = shake_hands(&mut side, &mut Timely { socket: &socket, deadline })?;
+                Ok((side, shaken))
+            },
+        );
+        match shaken {
+            Ok((side, shaken)) => Ok(duplex::link(duplex::halves(side, shaken, socket), name)),
+            Err(error) => Err(stranger::instead_of_receiver(&error, name, self.connect_timeout)),
         }
     }
 

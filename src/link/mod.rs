@@ -6,7 +6,11 @@ mod admit;
 mod complaints;
 mod connect;
 pub mod dial;
+mod duplex;
 mod gate;
+mod handshake;
+pub mod key;
+pub mod key_source;
 pub mod listen;
 pub mod pipe;
 mod serve;
@@ -14,6 +18,7 @@ mod socket;
 pub mod ssh;
 mod stranger;
 mod tcp;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -78,7 +83,10 @@ pub trait Dial: Send + Sync {
 }
 
 /// How the two sides know each other.
+#[derive(Debug, Clone)]
 pub enum Security {
-    /// Not at all, and all can be read on the way: plain TCP.
+    /// By the one-time key; and nobody else can read or change what goes between them.
+    Key(key::Key),
+    /// Not at all, and all can be read and changed on the way: plain TCP.
     Insecure,
 }

@@ -8,19 +8,21 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use nix::poll::{PollFd, PollFlags};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 
 use super::admit::{Admission, admit};
 use super::complaints::Complaints;
 use super::gate::{Gate, Place};
 use super::listen::Listener;
-use super::socket::{Deadline, NOTICE};
+use super::socket::{self, NOTICE};
 use super::{Link, Security};
 use crate::error::{Error, Result, plain_reason};
 use crate::stop::Stop;
@@ -72,7 +74,7 @@ impl Listener {
     fn accept_all<'s>(&self, hall: &'s Hall<'_>, scope: &'s Scope<'s, '_>) -> Result<()> {
         while !self.closed.load(Ordering::SeqCst) && !hall.stop.is_set() {
             hall.complaints.tick();
-            for socket in self.wait(hall.stop)? {
+            for socket in self.wait()? {
                 // Checked before each, so that whoever comes while it is crowded waits outside.
                 if !hall.gate.make_room(NOTICE) {
                     break;
@@ -87,11 +89,11 @@ impl Listener {
     }
 
     /// The sockets that have a connection waiting, after [`NOTICE`] at the latest.
-    fn wait(&self, stop: &Stop) -> Result<Vec<&TcpListener>> {
+    fn wait(&self) -> Result<Vec<&TcpListener>> {
         let mut fds: Vec<_> = self.sockets.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)).collect();
-        match Deadline::after(2 * NOTICE, stop).poll(&mut fds, NOTICE) {
-            Err(_) if stop.is_set() => Ok(Vec::new()),
-            Err(e) => Err(Error::io("cannot accept connections", "poll", &e)),
+        match poll(&mut fds, socket::timeout(NOTICE)) {
+            Ok(0) | Err(Errno::EINTR) => Ok(Vec::new()),
+            Err(errno) => Err(Error::io("cannot accept connections", "poll", &errno.into())),
             Ok(_) => {
                 let ready = fds.iter().map(|fd| fd.any() == Some(true));
                 Ok(self.sockets.iter().zip(ready).filter(|(_, ready)| *ready).map(|(socket, _)| socket).collect())
@@ -115,7 +117,9 @@ impl<'a> Hall<'a> {
     }
 
     fn attend(&self, connection: Arc<TcpStream>, peer: SocketAddr, place: Place<'_>) {
-        match admit(connection, peer, &place, &self.admission) {
+        // A stranger that finds a fault in the handshake gets no further than its own connection.
+        let admitted = catch_unwind(AssertUnwindSafe(|| admit(connection, peer, &place, &self.admission)));
+        match admitted.unwrap_or_else(|_| Err("a fault of this program: please report it".into())) {
             // A session that has ended takes no more links: they are dropped, and the peers see it.
             Ok(admitted) => drop(self.stop.send(self.links, admitted)),
             // Those that are sent away at the end are nobody's concern.

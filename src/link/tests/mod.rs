@@ -1,6 +1,7 @@
 //! Dialling and listening over loopback, with real sockets; strangers and faults among them.
 
 mod activation;
+mod encrypted;
 mod plain;
 mod strangers;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::dial::Dialer;
+use super::key::Key;
 use super::listen::{Closer, Listener};
 use super::{Link, Security};
 use crate::error::Result;
@@ -65,6 +67,11 @@ impl Serving {
         Self::at("127.0.0.1:0", Security::Insecure)
     }
 
+    /// One that wants this key.
+    fn keyed(key: &Key) -> Self {
+        Self::at("127.0.0.1:0", Security::Key(key.clone()))
+    }
+
     fn dialer(&self, security: Security) -> Dialer {
         let address = self.place.to_string().parse().expect("an address");
         Dialer::new(vec![address], Vec::new(), LONG, security).expect("one address")
@@ -108,6 +115,10 @@ impl Drop for Serving {
             self.close();
         }
     }
+}
+
+fn new_key() -> Key {
+    Key::generate().expect("random numbers")
 }
 
 /// Both ends of a link that works; the prelude has arrived.

@@ -6,7 +6,7 @@ use super::*;
 use crate::wire::Answer;
 
 /// How long the stranger was left in, from now on.
-fn dropped_after(mut stranger: TcpStream) -> Duration {
+pub(super) fn dropped_after(mut stranger: TcpStream) -> Duration {
     let started = Instant::now();
     // Closed with bytes unread is a reset.
     while matches!(stranger.read(&mut [0; 4096]), Ok(1..)) {}
@@ -15,27 +15,30 @@ fn dropped_after(mut stranger: TcpStream) -> Duration {
 
 #[test]
 fn silence_is_dropped_after_two_seconds() {
-    let serving = Serving::insecure();
-    let waited = dropped_after(serving.stranger());
-    assert!(waited >= Duration::from_millis(1900), "{waited:?}");
-    assert!(waited < Duration::from_secs(5), "{waited:?}");
-    serving.says("dropped: it said nothing within 2 s");
+    for serving in [Serving::insecure(), Serving::keyed(&new_key())] {
+        let waited = dropped_after(serving.stranger());
+        assert!(waited >= Duration::from_millis(1900), "{waited:?}");
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
+        serving.says("dropped: it said nothing within 2 s");
+    }
 }
 
 #[test]
-fn what_is_no_prelude_is_dropped_at_once() {
+fn what_is_not_lvpipe_is_dropped_at_once() {
     let rows: [(&[u8], &str); 3] = [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "an HTTP request"),
-        (b"\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03", "it speaks TLS"),
-        (&[0xa5; 100_000], "no prelude"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "it speaks ssh"),
+        (&[0xa5; 100_000], "what it sent is not lvpipe's"),
     ];
+    let key = new_key();
     for (bytes, said) in rows {
-        let serving = Serving::insecure();
-        let mut stranger = serving.stranger();
-        // It may be dropped before all of it is sent.
-        let _ = stranger.write_all(bytes);
-        assert!(dropped_after(stranger) < Duration::from_millis(1500), "{said}");
-        serving.says(said);
+        for serving in [Serving::insecure(), Serving::keyed(&key)] {
+            let mut stranger = serving.stranger();
+            // It may be dropped before all of it is sent.
+            let _ = stranger.write_all(bytes);
+            assert!(dropped_after(stranger) < Duration::from_millis(1500), "{said}");
+            serving.says(said);
+        }
     }
 }
 
@@ -86,10 +89,11 @@ fn a_sender_of_another_version_is_told() {
 
 #[test]
 fn a_flood_of_silent_connections_does_not_keep_the_sender_out() {
-    let serving = Serving::insecure();
+    let key = new_key();
+    let serving = Serving::keyed(&key);
     let flood: Vec<_> = (0..200).map(|_| serving.stranger()).collect();
     let started = Instant::now();
-    let (near, far) = joined(&serving, &serving.dialer(Security::Insecure), 0);
+    let (near, far) = joined(&serving, &serving.dialer(Security::Key(key)), 0);
     // 200 that are silent, 16 places, a tenth of a second each.
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     full_both_ways(near, far, 1 << 20);
@@ -101,8 +105,9 @@ fn a_flood_of_silent_connections_does_not_keep_the_sender_out() {
 
 #[test]
 fn many_links_of_one_sender_all_get_in() {
-    let serving = Serving::insecure();
-    let dialer = serving.dialer(Security::Insecure);
+    let key = new_key();
+    let serving = Serving::keyed(&key);
+    let dialer = serving.dialer(Security::Key(key));
     let near: Vec<_> = thread::scope(|scope| {
         let dial = |number| {
             let mut link = dialer.dial(number, &Stop::new()).expect("it listens");
