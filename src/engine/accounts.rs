@@ -56,16 +56,21 @@ impl Accounts {
 
     /// See [`Ledger::known`].
     pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
-        let known = self.ledger().known(header, from)?;
-        self.figures.add_twice(u64::from(known));
-        Ok(known)
+        self.ledger().known(header, from)
     }
 
     /// See [`Ledger::admit`].
     pub(super) fn admit(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
         let new = self.ledger().admit(header, from)?;
-        self.figures.add_twice(u64::from(!new));
+        if !new {
+            self.came_twice();
+        }
         Ok(new)
+    }
+
+    /// All of a frame came that is here already.
+    pub(super) fn came_twice(&self) {
+        self.figures.add_twice(1);
     }
 
     /// The target has the frame: it is recorded, then answered. The frame's buffer and seat are free by then, so

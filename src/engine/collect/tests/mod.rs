@@ -1,0 +1,9 @@
+//! The receiving session against senders that the tests play themselves.
+
+mod links;
+mod order;
+mod resume;
+mod scene;
+mod sender;
+mod totals;
+mod volume;
