@@ -102,6 +102,18 @@ impl Accounts {
         }
     }
 
+    /// The target does not have a part that it was said to hold: it is asked for whole, where that can be done.
+    pub(super) fn not_held(&self, offset: u64) {
+        if self.can_ask {
+            return self.damaged(offset, WireError::Digest);
+        }
+        let why = "the target has something else there than what the earlier transfer has written";
+        self.stop.fail(
+            Error::stream("cannot resume", format_args!("part at offset {offset}"), why)
+                .way_out("begin anew, without --resume: over a pipe the part cannot be asked for"),
+        );
+    }
+
     /// The digest that a part had when an earlier transfer wrote it.
     pub(super) fn held_digest(&self, offset: u64) -> Option<Digest> {
         self.holds.as_ref()?.digest_of(offset)

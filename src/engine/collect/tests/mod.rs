@@ -2,6 +2,7 @@
 
 mod links;
 mod order;
+mod pipe;
 mod resume;
 mod scene;
 mod sender;

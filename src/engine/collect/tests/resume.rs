@@ -10,12 +10,12 @@ use crate::engine::{Holds, Record};
 use crate::error::{Error, Result, Status};
 use crate::wire::{Answer, Digest, DigestKind, FrameKind};
 
-/// What an earlier transfer has written down.
-struct Journal(HashMap<u64, Digest>, u64);
+/// What an earlier transfer has written down: digests by offset, and the volume's size.
+pub struct Journal(pub HashMap<u64, Digest>, pub u64);
 
 impl Journal {
     /// All parts of the volume.
-    fn of(volume: &Volume) -> Self {
+    pub fn of(volume: &Volume) -> Self {
         let parts = volume.frames.iter().filter(|frame| frame.header.kind == FrameKind::Part);
         Journal(parts.map(|frame| (frame.header.offset, frame.header.digest)).collect(), volume.bytes.len() as u64)
     }
