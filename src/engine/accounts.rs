@@ -56,16 +56,21 @@ impl Accounts {
 
     /// See [`Ledger::known`].
     pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
-        let known = self.ledger().known(header, from)?;
-        self.figures.add_twice(u64::from(known));
-        Ok(known)
+        self.ledger().known(header, from)
     }
 
     /// See [`Ledger::admit`].
     pub(super) fn admit(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
         let new = self.ledger().admit(header, from)?;
-        self.figures.add_twice(u64::from(!new));
+        if !new {
+            self.came_twice();
+        }
         Ok(new)
+    }
+
+    /// All of a frame came that is here already.
+    pub(super) fn came_twice(&self) {
+        self.figures.add_twice(1);
     }
 
     /// The target has the frame: it is recorded, then answered. The frame's buffer and seat are free by then, so
@@ -95,6 +100,18 @@ impl Accounts {
             let why = format_args!("{error}, {MOST_DAMAGED} times over");
             self.stop.fail(Error::stream("stream is corrupt", on, why));
         }
+    }
+
+    /// The target does not have a part that it was said to hold: it is asked for whole, where that can be done.
+    pub(super) fn not_held(&self, offset: u64) {
+        if self.can_ask {
+            return self.damaged(offset, WireError::Digest);
+        }
+        let why = "the target has something else there than what the earlier transfer has written";
+        self.stop.fail(
+            Error::stream("cannot resume", format_args!("part at offset {offset}"), why)
+                .way_out("begin anew, without --resume: over a pipe the part cannot be asked for"),
+        );
     }
 
     /// The digest that a part had when an earlier transfer wrote it.

@@ -54,7 +54,9 @@ impl<R: Read> FrameReader<R> {
     fn part(&mut self, header: FrameHeader) -> Result<(), Halt> {
         let from = self.from.as_ref();
         if self.intake.known(&header, from)? {
-            return Ok(self.skip(&header)?);
+            self.skip(&header)?;
+            self.intake.came_twice();
+            return Ok(());
         }
         let mut buffer = self.intake.buffer()?;
         let segments = header.read_segments(&mut self.link);

@@ -94,6 +94,11 @@ impl Intake {
         self.accounts.known(header, from)
     }
 
+    /// All of a frame was read over that is here already.
+    pub(super) fn came_twice(&self) {
+        self.accounts.came_twice();
+    }
+
     /// A buffer to read a payload into.
     pub(super) fn buffer(&self) -> Result<Buffer, Stopped> {
         self.pool.take(&self.stop)

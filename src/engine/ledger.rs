@@ -182,3 +182,117 @@ impl Ledger {
 fn overlapping(covered: &Covered) -> WireError {
     WireError::Field { what: "offset of a frame that overlaps another", value: covered.offset }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::answers::Next;
+    use crate::wire::{Answer, DigestKind, Lineage, PartSize};
+    use proptest::prelude::*;
+    use std::time::Instant;
+
+    const FRAMES: u64 = 12;
+
+    fn ledger(window: usize) -> Ledger {
+        let prelude = Prelude {
+            transfer: [0; 16],
+            link: 0,
+            links: 8,
+            part_size: PartSize::default(),
+            volume_size: Some(FRAMES * 10),
+            used: None,
+            digest: DigestKind::Sha256,
+            answers: true,
+            resumes: false,
+            lineage: Lineage::default(),
+        };
+        Ledger::new(&prelude, Order::Window(window))
+    }
+
+    fn frame(turn: u64) -> FrameHeader {
+        FrameHeader::hole(turn * 10, 10, 0)
+    }
+
+    /// What a link is answered: how often each turn was written, and how often it is to come again.
+    fn answered(link: &Answers) -> (Vec<u64>, Vec<u64>) {
+        let (mut written, mut again) = (Vec::new(), Vec::new());
+        while let Next::Answer(answer) = link.next(Instant::now()) {
+            match answer {
+                Answer::Written(offsets) => written.extend(offsets.iter().map(|offset| offset / 10)),
+                Answer::Again(offset) => again.push(offset / 10),
+                other => panic!("{other:?}"),
+            }
+        }
+        (written, again)
+    }
+
+    proptest! {
+        /// Copies come on any of three links, each goes its way at any time: each frame is answered on every link that
+        /// brought it, and the totals are of each frame once.
+        #[test]
+        fn every_copy_is_answered_on_its_link(
+            copies in proptest::collection::vec((0..FRAMES, 0usize..3, any::<bool>(), any::<bool>()), 0..60),
+        ) {
+            let mut ledger = ledger(FRAMES as usize);
+            let links: Vec<Arc<Answers>> = (0..3).map(|_| Arc::default()).collect();
+            let mut came = [const { Vec::new() }; 3];
+            let mut under_way = Vec::new();
+            let rest = (0..FRAMES).map(|turn| (turn, 0, true, false));
+            for (turn, link, at_once, damaged) in copies.into_iter().chain(rest) {
+                came[link].push(turn);
+                if ledger.admit(&frame(turn), Some(&links[link])).expect("it fits") {
+                    under_way.push(turn);
+                }
+                if at_once && let Some(turn) = under_way.pop() {
+                    match damaged {
+                        true => _ = ledger.damaged(turn * 10),
+                        false => ledger.written(turn * 10).expect("it was admitted"),
+                    }
+                }
+            }
+            under_way.into_iter().for_each(|turn| ledger.written(turn * 10).expect("it was admitted"));
+            // The rest was undamaged and came last: all is written.
+            prop_assert!(ledger.all_written());
+            prop_assert_eq!(ledger.position(), FRAMES * 10);
+            for (link, mut came) in links.iter().zip(came) {
+                let (written, again) = answered(link);
+                let mut both = [written, again].concat();
+                // A link that brought a frame twice while it was under way is answered once: nothing more waits.
+                both.sort_unstable();
+                both.dedup();
+                came.sort_unstable();
+                came.dedup();
+                prop_assert_eq!(both, came);
+            }
+            let totals = End { holes: FRAMES * 10, root: crate::wire::RootDigest::new(DigestKind::Sha256).finish(FRAMES * 10).expect("no parts"), ..End::default() };
+            let end = FrameHeader::end(FRAMES * 10, &totals.encode());
+            prop_assert_eq!(ledger.finish(&end, totals).expect("it is whole").size, FRAMES * 10);
+        }
+    }
+
+    #[test]
+    fn no_more_frames_are_remembered_than_the_window_has() {
+        let (mut ledger, link) = (ledger(4), Arc::default());
+        for turn in 1..5 {
+            assert!(ledger.admit(&frame(turn), Some(&link)).expect("it is in the window"));
+            ledger.written(turn * 10).expect("it was admitted");
+        }
+        assert!(ledger.admit(&frame(5), Some(&link)).is_err());
+        // One that came already needs no room, and is answered.
+        assert!(!ledger.admit(&frame(4), Some(&link)).expect("it came before"));
+        assert_eq!(ledger.ahead.len(), 4);
+    }
+
+    #[test]
+    fn what_was_damaged_may_come_as_something_else() {
+        let (mut ledger, link) = (ledger(4), Arc::default());
+        assert!(ledger.admit(&frame(0), Some(&link)).expect("it is new"));
+        assert_eq!(ledger.damaged(0), 1);
+        // The same place, read again by the sender.
+        assert!(ledger.admit(&FrameHeader::hole(0, 20, 0), Some(&link)).expect("it is awaited"));
+        assert_eq!(ledger.damaged(0), 2);
+        assert!(ledger.admit(&FrameHeader::hole(0, 20, 0), Some(&link)).expect("it is awaited"));
+        ledger.written(0).expect("it was admitted");
+        assert_eq!(ledger.position(), 20);
+    }
+}

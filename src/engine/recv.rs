@@ -56,7 +56,7 @@ pub fn recv(link: impl Read + Send + 'static, target: Arc<dyn Target>, receiving
     let read = LinkThread { accounts: accounts.clone(), stream: receiving.stream.clone(), stop: stop.clone() };
     let result = last.clone();
     crew.start("link", Blocks::OnPipe, move || {
-        if let Ok(end) = read.to_the_end(reader) {
+        if let Ok(end) = read.run(reader) {
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         }
     })?;
@@ -80,7 +80,7 @@ struct LinkThread {
 
 impl LinkThread {
     /// Reads to the end frame; says what is wrong with the stream where something is.
-    fn to_the_end(self, mut reader: FrameReader<impl Read>) -> Result<(FrameHeader, End), Stopped> {
+    fn run(self, mut reader: FrameReader<impl Read>) -> Result<(FrameHeader, End), Stopped> {
         loop {
             let error = match reader.next() {
                 Ok(Event::Frame) => continue,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
 use crate::volume::Target;
-use crate::wire::{DigestKind, FrameHeader, SegmentKind, Segments, WireError};
+use crate::wire::{DigestKind, FrameHeader, SegmentKind, Segments};
 
 /// One of the threads.
 pub(super) struct TargetWriter {
@@ -48,7 +48,7 @@ impl TargetWriter {
         match taken {
             Ok(true) => self.accounts.written(&header),
             Ok(false) => {
-                self.accounts.damaged(header.offset, WireError::Digest);
+                self.accounts.not_held(header.offset);
                 Ok(())
             }
             Err(error) => {

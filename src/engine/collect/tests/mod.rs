@@ -1,0 +1,10 @@
+//! The receiving session against senders that the tests play themselves.
+
+mod links;
+mod order;
+mod pipe;
+mod resume;
+mod scene;
+mod sender;
+mod totals;
+mod volume;
