@@ -150,8 +150,7 @@ impl Recv {
         let Landing { target, record, holds, mut landed, .. } = landing;
         landed.digest = prelude.digest;
         let stream = stream.into();
-        let receiving =
-            Receiving { prelude, stream, workshop, record, holds, figures, stop: stop.clone() };
+        let receiving = Receiving { prelude, stream, workshop, record, holds, figures, stop: stop.clone() };
         Run { target, receiving, landed, reporter }
     }
 

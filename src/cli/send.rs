@@ -126,10 +126,13 @@ impl Send {
         figures.set_volume(volume_size);
         figures.set_used(used);
         let lineage = lineage(origin);
-        let (transfer, held) = match &resumption {
+        let (transfer, at_target) = match &resumption {
             Resumption::FromToken(token) => {
                 token.check(&lineage, volume_size)?;
-                (token.id, HeldAtTarget::new(token.extents().iter().map(|&(offset, length)| Extent { offset, length })))
+                (
+                    token.id,
+                    HeldAtTarget::new(token.extents().iter().map(|&(offset, length)| Extent { offset, length })),
+                )
             }
             _ => (new_transfer_id()?, HeldAtTarget::default()),
         };
@@ -150,7 +153,7 @@ impl Send {
             workshop,
             compress: self.compress,
             source_may_change,
-            held,
+            held: at_target,
             rate: self.rate.map(|ByteSize(bytes)| Arc::new(Rate::new(bytes))),
             figures: figures.clone(),
             stop: stop.clone(),
@@ -212,7 +215,12 @@ impl Send {
             Some(error) if failed.is_empty() && receivers == 1 => Err(error),
             Some(error) => {
                 let why = format!("{} of {receivers} receivers do not have it: see above", failed.len() + 1);
-                Err(Error::new(error.status(), "sent to some only", ways.dials.iter().map(|dial| dial.name()).collect::<Vec<_>>().join(", "), why))
+                Err(Error::new(
+                    error.status(),
+                    "sent to some only",
+                    ways.dials.iter().map(|dial| dial.name()).collect::<Vec<_>>().join(", "),
+                    why,
+                ))
             }
         }
     }

@@ -9,6 +9,8 @@
 //! of them than the map has extents, and zeroed at the end, where they do not read as zeros.
 
 mod holes;
+#[cfg(test)]
+mod loop_device;
 
 use std::fs::{File, OpenOptions};
 use std::io;

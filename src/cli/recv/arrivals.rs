@@ -106,13 +106,12 @@ impl RecvLinks {
             (Some(Listen::At(spec)), _) => Listener::bind(spec)?,
             (None, Some(ports)) => Listener::bind(&ListenSpec::ports(ports.clone()))?,
             (Some(Listen::Systemd), _) => Listener::activated()?.ok_or_else(|| {
-                Error::usage("cannot listen", "systemd", "no socket was handed over").way_out(
-                    "it is for units that a socket unit starts; by hand: -I PORT",
-                )
+                Error::usage("cannot listen", "systemd", "no socket was handed over")
+                    .way_out("it is for units that a socket unit starts; by hand: -I PORT")
             })?,
             (None, None) => return self.refuse_idle_options().map(|()| None),
         };
-        let security = self.security(stop)?;
+        let security = self.security()?;
         announce(&listener, &security);
         let (more, listening) = serve(listener, security.into_security(), stop)?;
         let first = first_of(&more, stop)?;
@@ -128,11 +127,11 @@ impl RecvLinks {
         }
     }
 
-    fn security(&self, stop: &Stop) -> Result<Told> {
+    fn security(&self) -> Result<Told> {
         match (self.both.insecure, &self.key_file) {
             (true, Some(_)) => Err(Error::usage("cannot receive", "--insecure", "with a key it would not be")),
             (true, None) => Ok(Told::Insecure),
-            (false, file) => KeySource::find(file.clone()).for_receiver(stop).map(Told::Key),
+            (false, file) => KeySource::find(file.clone()).for_receiver().map(Told::Key),
         }
     }
 }

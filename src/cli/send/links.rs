@@ -59,7 +59,7 @@ pub struct SendLinks {
     port_range: Option<PortRange>,
 
     /// With ssh://, the ssh to use and its options
-    #[arg(long, value_name = "COMMAND", default_value = "ssh", env = "LVPIPE_RSH")]
+    #[arg(long, value_name = "COMMAND", default_value = "ssh")]
     rsh: String,
 
     /// With ssh://, where lvpipe is on the far side

@@ -59,7 +59,8 @@ impl Send {
             Some(None) => Resumption::FromReceivers,
             Some(Some(word)) => match word.to_str().filter(|word| word.starts_with("lvr1-")) {
                 Some(token) => {
-                    let token = token.parse().map_err(|why: String| Error::usage("cannot go on", "--resume", why))?;
+                    let token =
+                        token.parse().map_err(|why: String| Error::usage("cannot go on", "--resume", why))?;
                     Resumption::FromToken(Box::new(token))
                 }
                 None => {
@@ -73,7 +74,8 @@ impl Send {
         }
         let mut words = words.into_iter();
         let source = words.next().ok_or_else(|| {
-            Error::usage("nothing to send", "SOURCE", "is not given").way_out("lvpipe send vg/lv, or a device, a file, -")
+            Error::usage("nothing to send", "SOURCE", "is not given")
+                .way_out("lvpipe send vg/lv, or a device, a file, -")
         })?;
         let destinations = words.map(|word| {
             let word = word.to_string_lossy();

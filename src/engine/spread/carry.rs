@@ -51,16 +51,14 @@ impl Peer {
             })
         });
         self.outbox.lost(id);
-        if carried.is_err() && guarded.is_stalled() {
-            let patience = self.terms.stall.as_secs_f64();
-            return Err(Error::new(
-                Status::Io,
-                "link broke",
-                &name,
-                format_args!("nothing moved for {patience} s"),
-            ));
-        }
-        carried
+        let carried = carried.map_err(|error| match guarded.is_stalled() {
+            true => {
+                let why = format_args!("nothing moved for {} s", self.terms.stall.as_secs_f64());
+                Error::new(Status::Io, "link broke", &name, why)
+            }
+            false => error,
+        });
+        (guarded.has_helped(), carried)
     }
 
     fn write_frames(

@@ -36,7 +36,13 @@ struct Times {
 impl Guarded {
     pub(super) fn new(hang_up: HangUp) -> Self {
         let times = Mutex::new(Times { heard: Instant::now(), starving: None });
-        Guarded { hang_up, times, sent: AtomicU64::new(0), stalled: AtomicBool::new(false), helped: AtomicBool::new(false) }
+        Guarded {
+            hang_up,
+            times,
+            sent: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
+            helped: AtomicBool::new(false),
+        }
     }
 
     /// Runs `work`, and hangs up meanwhile when the link stalls for `patience`, or a moment after the run has ended.
