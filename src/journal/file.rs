@@ -103,6 +103,16 @@ impl JournalFile {
     }
 }
 
+/// What the bytes of a journal say, whosesoever it is: what it is about, and offset and length of what is held. `None`
+/// where they are not a journal's.
+pub fn parse(bytes: &[u8]) -> Option<(About, Vec<(u64, u64)>)> {
+    let (about, begin) = About::decode(&bytes[..bytes.len().min(LONGEST)]).ok()?;
+    // A header torn in its padding has no records.
+    let records = bytes.get(begin..).unwrap_or_default();
+    let records = Records::read(records, &about, &Stop::new()).ok()?.ok()?;
+    Some((about, records.extents()))
+}
+
 fn own_name(place: &JournalPlace) -> OwnName<'_> {
     OwnName {
         path: place.path(),

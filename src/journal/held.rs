@@ -50,7 +50,7 @@ impl Held {
 
     /// Offset and length of what is there, in order, joined where they touch. At most a million.
     pub fn extents(&self) -> Vec<(u64, u64)> {
-        self.inner.records.extents.iter().map(|extent| (extent.offset, extent.length)).collect()
+        self.inner.records.extents()
     }
 
     /// Whether all of a range is there.
@@ -75,16 +75,9 @@ impl Held {
             let count = (records.count - first).min(BLOCK as u64);
             bytes.resize(count as usize * LENGTH, 0);
             file.read_exact_at(&mut bytes, begin + first * LENGTH as u64).ok()?;
-            let last = bytes
-                .as_chunks::<LENGTH>()
-                .0
-                .iter()
-                .zip(first..)
-                .filter_map(|(bytes, number)| {
-                    let record = Record::decode(bytes, about, number)?;
-                    record.digest.filter(|_| record.extent.offset == offset)
-                })
-                .last();
+            let of_offset = bytes.as_chunks::<LENGTH>().0.iter().zip(first..);
+            let of_offset = of_offset.filter(|(bytes, _)| bytes.starts_with(&offset.to_le_bytes()));
+            let last = of_offset.filter_map(|(bytes, number)| Record::decode(bytes, about, number)?.digest).last();
             if last.is_some() {
                 return last;
             }
@@ -119,6 +112,11 @@ impl Block {
 }
 
 impl Records {
+    /// Offset and length of what is there, in order.
+    pub(super) fn extents(&self) -> Vec<(u64, u64)> {
+        self.extents.iter().map(|extent| (extent.offset, extent.length)).collect()
+    }
+
     /// Reads records up to the end, or to the first that is not believed.
     ///
     /// # Errors

@@ -51,8 +51,8 @@
 //! | 60 | 4 | CRC32C | of the journal's id, the record's number from 0 (8 bytes), and bytes 0 to 59 |
 //!
 //! With id and number in its checksum, a record that stood in an earlier journal or elsewhere in this one is none.
-//! What a later record says of a range replaces what an earlier one said: a part that was found damaged is written
-//! again, and a hole that was cut otherwise is told again.
+//! Records may overlap: a part that was found damaged is written again, and then its last digest counts; a hole may be
+//! cut otherwise when it is told again.
 
 mod about;
 mod base64url;
@@ -66,6 +66,7 @@ mod writer;
 mod tests;
 
 pub use about::About;
+pub use file::parse;
 pub use held::Held;
 pub use token::Token;
 pub use writer::Journal;

@@ -20,7 +20,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// As bytes, at this place of this journal.
+    /// As bytes, the offset first, at this place of this journal.
     pub(super) fn encode(&self, id: &[u8; 16], number: u64) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
         bytes[..8].copy_from_slice(&self.extent.offset.to_le_bytes());

@@ -1,4 +1,6 @@
-//! The journal of a run against a target that records what is asked of it, and against real files.
+//! The journal of a run, against a target that records what is asked of it.
+
+mod files;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -7,11 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
+use super::record::Record;
 use super::writer::MOST_WAITING;
-use super::{About, Held, Journal};
+use super::{About, Held, Journal, parse};
 use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
-use crate::volume::{JournalPlace, OpenTarget, Target, find_journal, open_target};
+use crate::usedmap::Extent;
+use crate::volume::{JournalPlace, Target, find_journal};
 use crate::wire::{Digest, DigestKind, Lineage, PartSize};
 
 const PART: u64 = 64 << 10;
@@ -341,122 +347,38 @@ fn a_torn_end_is_cut_off_and_written_over() {
     }
 }
 
-fn open(path: &Path) -> (Arc<dyn Target>, JournalPlace) {
-    let OpenTarget { target, journal, .. } =
-        open_target(path.as_os_str(), Default::default(), &Stop::new()).expect("it opens");
-    (target, journal.expect("a file has a place for a journal"))
-}
-
-fn pattern(number: u64) -> Vec<u8> {
-    (0..PART).map(|n| (n / 512 + number * 7) as u8 | 1).collect()
-}
-
-/// A new file: what the failed run left is taken by one that resumes, as it is, and emptied by one that begins anew.
-#[test]
-fn a_partial_file_with_a_journal_is_kept_and_gone_on_with() {
-    let scratch = tempfile::tempdir().expect("a scratch directory");
-    let (path, partial) = (scratch.path().join("copy"), scratch.path().join("copy.partial"));
-    let stop = Stop::new();
-    let size = 4 * PART + 100;
-    let sized = |place: &JournalPlace| About { volume_size: Some(size), ..about(place) };
-    let write = |target: &Arc<dyn Target>, journal: &Journal, number: u64| {
-        target.write(number * PART, &pattern(number)).expect("written");
-        journal.written(number * PART, PART, Some(digest(number)));
-    };
-    let fail_after = |parts: &[u64]| {
-        let (target, place) = open(&path);
-        let journal = Journal::begin(&place, &sized(&place), target.clone(), &stop).expect("begun");
-        target.begin(Some(size)).expect("begun");
-        parts.iter().for_each(|number| write(&target, &journal, *number));
-        drop((journal, target));
-        place
-    };
-
-    // Nothing recorded: nothing stays.
-    let place = fail_after(&[]);
-    assert!(!partial.exists() && !place.path().exists());
-    assert_eq!(place.left_behind(), None);
-
-    let place = fail_after(&[0, 2]);
-    assert_eq!(fs::metadata(&partial).expect("kept").len(), size);
-    let said = place.left_behind().expect("it can be gone on with");
-    assert!(said.contains("copy.partial: go on with --resume, or remove it and "), "{said}");
-
-    // Opened and closed again, as by a run that is refused: still there.
-    drop(open(&path));
-    assert_eq!(fs::metadata(&partial).expect("kept").len(), size);
-
-    let (target, place) = open(&path);
-    let (journal, _, held) =
-        Journal::resume(&place, target.clone(), &stop).expect("it can be read").expect("it is there");
-    assert_eq!(held.extents(), [(0, PART), (2 * PART, PART)]);
-    target.resume(Some(size)).expect("resumed");
-    let mut back = vec![0; PART as usize];
-    for number in [0, 2] {
-        target.read_back(number * PART, &mut back).expect("read");
-        assert!(back == pattern(number));
+proptest! {
+    /// Bytes flipped, left out and put in anywhere: what is still believed was there before, from the start on.
+    #[test]
+    fn a_damaged_journal_says_nothing_new(
+        parts in 0u64..40,
+        damage in proptest::collection::vec((any::<u16>(), any::<u8>(), 0u8..3), 1..4),
+    ) {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let place = place_beside(&scratch.path().join("copy"));
+        let about = about(&place);
+        let mut bytes = about.encode();
+        for number in 0..parts {
+            let extent = Extent { offset: number * PART, length: PART };
+            bytes.extend(Record { extent, digest: Some(digest(number)) }.encode(&about.id, number));
+        }
+        let held = |parts: u64| if parts == 0 { vec![] } else { vec![(0, parts * PART)] };
+        prop_assert_eq!(parse(&bytes), Some((about.clone(), held(parts))));
+        for (at, byte, kind) in damage {
+            let at = usize::from(at) % bytes.len();
+            match kind {
+                0 => bytes[at] ^= byte.max(1),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, byte),
+            }
+        }
+        if let Some((found, extents)) = parse(&bytes) {
+            prop_assert_eq!(&found, &about);
+            prop_assert!((0..=parts).any(|parts| extents == held(parts)), "{:?}", extents);
+        }
+        let garbage = [&about.encode()[..], &bytes].concat();
+        let _ = (parse(&garbage), parse(&bytes[bytes.len() / 2..]));
     }
-    write(&target, &journal, 1);
-    // Where the earlier run left something, by a fault of the source perhaps, a hole is a hole.
-    target.hole(2 * PART, 2 * PART).expect("punched");
-    target.write(4 * PART, &[3; 100]).expect("written");
-    target.finish(size).expect("finished");
-    journal.finish().expect("removed");
-    drop((target, held));
-    let expected = [pattern(0), pattern(1), vec![0; 2 * PART as usize], vec![3; 100]].concat();
-    assert!(fs::read(&path).expect("whole") == expected);
-    assert!(!partial.exists() && !place.path().exists());
-
-    // And one that begins anew finds nothing of the old.
-    fs::remove_file(&path).expect("removed");
-    fail_after(&[0, 2]);
-    let place = fail_after(&[1]);
-    let mut expected = vec![0; size as usize];
-    expected[PART as usize..2 * PART as usize].copy_from_slice(&pattern(1));
-    assert!(fs::read(&partial).expect("kept") == expected);
-    assert_eq!(read(&place).expect("it is there").1.extents(), [(PART, PART)]);
-}
-
-#[test]
-fn a_file_written_in_place_has_its_journal_beside_it() {
-    let scratch = tempfile::tempdir().expect("a scratch directory");
-    let path = scratch.path().join("disk.img");
-    fs::write(&path, vec![9; 3 * PART as usize]).expect("written");
-    let stop = Stop::new();
-    let (target, place) = open(&path);
-    let journal = Journal::begin(&place, &about(&place), target.clone(), &stop).expect("begun");
-    target.begin(Some(3 * PART)).expect("begun");
-    target.write(0, &pattern(0)).expect("written");
-    journal.written(0, PART, Some(digest(0)));
-    drop((journal, target));
-    let said = place.left_behind().expect("it can be gone on with");
-    assert!(
-        said.ends_with(&format!("disk.img: go on with --resume, or remove {}", place.path().display())),
-        "{said}"
-    );
-
-    let (target, place) = open(&path);
-    let (journal, _, held) =
-        Journal::resume(&place, target.clone(), &stop).expect("it can be read").expect("it is there");
-    assert_eq!(held.extents(), [(0, PART)]);
-    target.resume(Some(3 * PART)).expect("resumed");
-    target.hole(PART, 2 * PART).expect("punched");
-    target.finish(3 * PART).expect("finished");
-    journal.finish().expect("removed");
-    assert!(fs::read(&path).expect("there") == [pattern(0), vec![0; 2 * PART as usize]].concat());
-}
-
-#[test]
-fn reading_back_beyond_the_end_is_an_error() {
-    let scratch = tempfile::tempdir().expect("a scratch directory");
-    let path = scratch.path().join("disk.img");
-    fs::write(&path, vec![9; PART as usize]).expect("written");
-    let (target, _) = open(&path);
-    let error = target.read_back(PART - 10, &mut [0; 20]).expect_err("there are only ten");
-    assert!(
-        error.to_string().contains(&format!("cannot read target: {} at offset {PART}", path.display())),
-        "{error}"
-    );
 }
 
 /// A journal whose file cannot grow: the transfer goes on, the user can be told, and in the end nothing is left.

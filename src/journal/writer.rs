@@ -90,7 +90,8 @@ impl Journal {
 
     /// Goes on with the journal of an earlier transfer to this target, to be called before [`Target::resume`]; what
     /// it is about and what the target has. `None` where there is none, or none that is believed: of another target,
-    /// or with nothing in it. The caller compares what it is about with the transfer: [`About::check`].
+    /// or with nothing in it. The caller compares what it is about with the transfer: [`About::check`]. The file is
+    /// locked until the [`Held`] is dropped, too.
     ///
     /// # Errors
     /// A guard's, when another run has it, or it is no journal, or a newer lvpipe's; else the system's; or what the

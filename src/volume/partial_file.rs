@@ -166,6 +166,22 @@ mod tests {
         assert_eq!(fs::read(&partial).expect("it is there"), b"begun");
     }
 
+    /// On a file system without extended attributes there is no mark.
+    #[test]
+    fn without_a_mark_a_journal_tells_whose_it_is() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let (path, partial) = (directory.path().join("copy"), directory.path().join("copy.partial"));
+        fs::write(&partial, "half").expect("written");
+        let error = PartialFile::create(&path, "copy", false).err().expect("it may be anybody's");
+        assert!(error.to_string().contains("it is not what an unfinished transfer left"), "{error}");
+        let (names, file) = PartialFile::create(&path, "copy", true).expect("it is ours");
+        names.abandon(&file);
+        assert_eq!(fs::read(&partial).expect("it is there"), b"half", "nobody has begun anew");
+        names.empty(&file).expect("emptied");
+        names.abandon(&file);
+        assert!(!partial.exists());
+    }
+
     #[test]
     fn what_replaced_the_partial_file_is_not_removed() {
         let directory = tempfile::tempdir().expect("a scratch directory");
