@@ -26,8 +26,8 @@ end
 
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -s h -l help -d 'Print help'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print version'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
@@ -38,6 +38,20 @@ blake3\t'BLAKE3: several times faster on processors without'
 none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s r -l rate -d 'Send at most so many bytes a second, as in 50M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s O -l connect -d 'Send to a receiver that listens there (lvpipe recv -I PORT). Given more than once: other ways to it, or more receivers' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l key-file -d 'The receiver\'s key, in a file; else in the environment as LVPIPE_KEY, else it is asked for. Of several receivers one for all, or one each in the order of -O' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l retry-for -d 'When no link is left, try for so long to get one again' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l connect-timeout -d 'How long a connection may take to be made' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'
+ssh\t'Through ssh\'s own pipe'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l port-range -d 'With ssh://, where the receiver may listen, for firewalls [default: any free port]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l rsh -d 'With ssh://, the ssh to use and its options' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l exec -d 'With ssh://HOST/-, a command on the far side that gets the stream on its standard input' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l resume -d 'Go on with a transfer that ended early: send only what is missing. Over links the receiver tells what it has; into a pipe, TOKEN does, which `lvpipe recv --resume-token TARGET` prints, and names the source too. All that counts as sent is read again and compared; if the source is not the same any more, the receiver refuses' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
@@ -49,11 +63,19 @@ bar\t'A bar; plain lines where standard error is not a terminal'
 plain\t'A line every 10 seconds'
 json\t'A JSON object every second and one at the end, in place of the summary'
 none\t'Only the summary'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l insecure -d 'Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l create -d 'With ssh://HOST/VG/POOL:NAME, make the thin volume there'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l no-snapshot -d 'Read a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes. What is written meanwhile arrives in part or not at all: the copy is consistent only if nobody writes'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l create -d 'Make a thin volume of the right size in a pool, and remove it again if the transfer fails' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l exec -d 'Give the volume to a command on its standard input, holes as zeros. Its status counts' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s I -l listen -d 'Wait for a sender on this port (lvpipe send -O HOST:PORT), instead of standard input. `systemd`: on the sockets that systemd hands over' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l port-range -d 'Listen on the first free port of these' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l key-file -d 'The key that the sender must have, in a file; made there if there is none. Else in the environment as LVPIPE_KEY, else one is made for this transfer and printed' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l retry-for -d 'When no link is left, try for so long to get one again' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
@@ -61,6 +83,10 @@ bar\t'A bar; plain lines where standard error is not a terminal'
 plain\t'A line every 10 seconds'
 json\t'A JSON object every second and one at the end, in place of the summary'
 none\t'Only the summary'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume -d 'Go on with a transfer that ended early, if there is one: only what is missing is sent. What the target has is read again and compared with the source'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume-token -d 'Print what `lvpipe send --resume` needs to go on with a transfer that ended early'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l insecure -d 'Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Started by `lvpipe send ssh://...`: the stream comes through standard input, answers go to standard output'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -128,8 +154,8 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
