@@ -2,11 +2,12 @@
 //!
 //! Descriptors that were inherited are shared with other processes: nothing here changes flags on those.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
 
 /// What is behind a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,27 @@ pub fn write(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
             Err(Errno::EINTR) => {}
             result => return result,
         }
+    }
+}
+
+/// Puts the pages that hold `data` into a pipe, instead of a copy of them (vmsplice(2)). Returns how many bytes of it
+/// are in the pipe: these must not be changed any more, for nobody here can know how long somebody refers to them.
+pub fn give(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
+    let give = |flags| {
+        loop {
+            match vmsplice(fd, &[IoSlice::new(data)], flags) {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    };
+    match give(SpliceFFlags::SPLICE_F_NONBLOCK) {
+        Err(Errno::EAGAIN) => {
+            // A call that waits comes back as soon as there is some room. After a nap there is more.
+            std::thread::sleep(Duration::from_micros(50));
+            give(SpliceFFlags::empty())
+        }
+        result => result,
     }
 }
 

@@ -13,6 +13,16 @@ use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
 use super::{Fatal, reason};
 
+/// Bytes in a huge page on the processors where giving pages away was found to be worth it.
+pub const HUGE_PAGE: usize = 2 << 20;
+
+/// Whether the system makes huge pages of anonymous memory for those who ask for them.
+fn has_huge_pages() -> bool {
+    let read = |name| std::fs::read_to_string(Path::new("/sys/kernel/mm/transparent_hugepage").join(name));
+    let enabled = read("enabled").is_ok_and(|text| !text.contains("[never]"));
+    enabled && read("hpage_pmd_size").is_ok_and(|text| text.trim().parse() == Ok(HUGE_PAGE))
+}
+
 /// Where the buffer lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Place {
@@ -28,6 +38,7 @@ pub enum Place {
 /// Bytes that the reader and the outputs share; who may touch which is the ring's business.
 pub struct Memory {
     map: MmapRaw,
+    can_give: bool,
 }
 
 impl Memory {
@@ -48,12 +59,40 @@ impl Memory {
             Place::TempFile => map_file(&temp_file()?, bytes, len)?,
             Place::File(path) => map_file(&buffer_file(path)?, bytes, len)?,
         };
-        Ok(Memory { map })
+        let aligned = (map.as_mut_ptr() as usize).is_multiple_of(HUGE_PAGE);
+        Ok(Memory { map, can_give: matches!(place, Place::Anonymous) && aligned && has_huge_pages() })
     }
 
     /// Keeps the pages from being swapped out (`-L`); this touches all of them.
-    pub fn lock(&self) -> io::Result<()> {
+    pub fn lock(&mut self) -> io::Result<()> {
+        // Locked pages cannot be given up.
+        self.can_give = false;
         self.map.lock()
+    }
+
+    /// Whether pages can be given away at little cost: private memory in huge pages, of which one comes as fast as a
+    /// small one.
+    pub fn can_give(&self) -> bool {
+        self.can_give
+    }
+
+    /// Gives up the pages of this range, for others may refer to them, and gets fresh ones in their place. False: the
+    /// pages are still the old ones.
+    ///
+    /// The bytes change, so nobody may hold a slice of them.
+    pub fn renew(&self, offset: usize, len: usize) -> bool {
+        debug_assert!(offset + len <= self.len(), "it lies inside the mapping");
+        let start = self.start().wrapping_add(offset).cast();
+        // SAFETY: the range lies inside the mapping, which is private and anonymous and stays mapped; by the contract
+        // above no slice of it exists.
+        let renewed = unsafe { libc::madvise(start, len, libc::MADV_DONTNEED) } == 0;
+        if renewed {
+            // Here and now, rather than in the reader's system call, where it would hold the lock of the input's pipe
+            // meanwhile. Kernels before 5.14 cannot, and do it there.
+            // SAFETY: as above; this changes no byte.
+            let _ = unsafe { libc::madvise(start, len, libc::MADV_POPULATE_WRITE) };
+        }
+        renewed
     }
 
     /// Where the bytes begin; aligned to a page.

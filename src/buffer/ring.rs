@@ -10,13 +10,20 @@
 //! in the cache and the rest of the memory untouched. The lock is taken once a slot, not once a block, as long as
 //! both sides move.
 //!
-//! Only whole blocks become visible to the drains, the last one at the end of the input excepted.
+//! Only whole blocks become visible to the drains, the last one at the end of the input excepted. Where pages are
+//! given away (see below) a block that is larger than a huge page becomes visible page by page, while it is still in
+//! the cache.
 //!
 //! Bytes are copied in when they are read, and out when they are written; pages are not moved from pipe to pipe
 //! (splice(2)), although that would spare both copies. A page in a pipe may still belong to somebody: to a file in the
 //! page cache, where the producer spliced it, or to the producer's own memory, where it used vmsplice(2). Whoever
 //! changes the file, or reuses the memory once the pipe has been emptied, would change what lies in the buffer, and
 //! nothing tells such a page from one that write(2) has filled. What is read is what goes out.
+//!
+//! The copy out is spared where the memory is in huge pages and there is one output, a pipe. It is given the pages
+//! themselves (vmsplice(2)), for good: nobody knows when the last reader has let go of them, so they are never written
+//! again. Once all of a slot is out, the ring gives up its pages and gets fresh ones; whoever still refers to the old
+//! ones keeps them. That is a page to clear instead of 512 to allocate, fill and free.
 
 mod drain;
 mod filler;
@@ -25,7 +32,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::geometry::Geometry;
-use super::memory::Memory;
+use super::memory::{HUGE_PAGE, Memory};
 
 pub use drain::Drain;
 pub use filler::Filler;
@@ -60,6 +67,7 @@ pub struct Fill {
 /// The buffer, shared by its filler and drains.
 pub struct Ring {
     memory: Memory,
+    can_give: bool,
     block: u64,
     slot: usize,
     slots: usize,
@@ -75,6 +83,8 @@ pub struct Ring {
 #[derive(Default)]
 struct State {
     free: Vec<usize>,
+    // Slots that are done, with pages somebody else may still refer to.
+    given: Vec<usize>,
     // Slots from here on were never used.
     fresh: usize,
     queue: VecDeque<Queued>,
@@ -98,6 +108,8 @@ struct Queued {
     filled: usize,
     // Nothing will be added to it.
     sealed: bool,
+    // Some of its pages were given to the output.
+    given: bool,
 }
 
 #[derive(Default)]
@@ -116,14 +128,21 @@ impl Ring {
         marks: Watermarks,
         drains: usize,
     ) -> (Arc<Ring>, Filler, Vec<Drain>) {
-        let blocks_a_slot = (SLOT / geometry.block).min(geometry.blocks / 16).max(1);
+        let can_give = drains == 1 && memory.can_give() && fits_huge_pages(geometry);
+        let (slot, block) = match can_give {
+            true => (HUGE_PAGE as u64, geometry.block.min(HUGE_PAGE as u64)),
+            false => (SLOT, geometry.block),
+        };
+        let blocks = geometry.total() / block;
+        let blocks_a_slot = (slot / block).min(blocks / 16).max(1);
         let share = |percent: f64| (geometry.total() as f64 * percent / 100.0) as u64;
         let ring = Arc::new(Ring {
             memory,
-            block: geometry.block,
+            can_give,
+            block,
             // The memory exists, so its parts fit an address.
-            slot: (blocks_a_slot * geometry.block) as usize,
-            slots: geometry.blocks.div_ceil(blocks_a_slot) as usize,
+            slot: (blocks_a_slot * block) as usize,
+            slots: blocks.div_ceil(blocks_a_slot) as usize,
             capacity: geometry.total(),
             start_writing: marks.start_writing.map(share),
             start_reading: marks.start_reading.map(share),
@@ -201,6 +220,13 @@ impl Ring {
     }
 }
 
+/// Whether slots of whole blocks can be whole huge pages, and there are enough of them.
+fn fits_huge_pages(geometry: Geometry) -> bool {
+    let page = HUGE_PAGE as u64;
+    let whole = geometry.block.is_multiple_of(page) || page.is_multiple_of(geometry.block);
+    whole && geometry.total() >= 16 * page
+}
+
 impl State {
     fn slowest(&self) -> Option<u64> {
         self.drains.iter().filter(|drain| !drain.gone).map(|drain| drain.taken).min()
@@ -221,7 +247,8 @@ impl State {
         while slowest.is_some_and(|slowest| self.first < slowest) {
             let Some(queued) = self.queue.pop_front() else { return };
             self.first += 1;
-            self.free.push(queued.slot);
+            let done = if queued.given { &mut self.given } else { &mut self.free };
+            done.push(queued.slot);
         }
     }
 

@@ -26,6 +26,9 @@ use super::ring::{Drain, Ring};
 use super::stride::Stride;
 use super::why;
 
+/// Fewer bytes are copied into a pipe: each page given takes up one of the pipe's places, however little is on it.
+const LEAST_GIVEN: usize = 64 << 10;
+
 /// How an output is written.
 #[derive(Debug, Clone, Default)]
 pub struct Manner {
@@ -92,7 +95,10 @@ impl Writer {
         let mut taken = 0;
         let mut in_block = 0;
         let mut stride = Stride::new(self.manner.watched);
-        while let Some(data) = drain.next(taken) {
+        let is_pipe = self.output.kind() == Kind::Pipe && !self.writes_records();
+        loop {
+            let gives = is_pipe && drain.can_give();
+            let Some(data) = drain.next(taken) else { return Ok(()) };
             if self.volume_is_full(&volume) {
                 self.next_volume(&mut volume)?;
             }
@@ -100,7 +106,14 @@ impl Writer {
             let most = self.most_at_once(data.len(), in_block, rate, &stride);
             pace.wait();
             let start = Instant::now();
-            taken = self.write_some(&data[..most], &mut volume)?;
+            let given = if gives { self.give(&data[..most])? } else { None };
+            taken = match given {
+                Some(bytes) => bytes,
+                None => self.write_some(&data[..most], &mut volume)?,
+            };
+            if given.is_some() {
+                drain.gave();
+            }
             stride.took(start.elapsed());
             self.counters.written[self.index].bytes.fetch_add(taken as u64, Ordering::Relaxed);
             volume.written += taken as u64;
@@ -112,7 +125,21 @@ impl Writer {
                 std::thread::sleep(self.manner.pause);
             }
         }
-        Ok(())
+    }
+
+    /// Puts the pages of `data` into the output, if that is worth it; how many bytes of it are out then.
+    fn give(&self, data: &[u8]) -> Result<Option<usize>, Failure> {
+        if data.len() < LEAST_GIVEN {
+            return Ok(None);
+        }
+        let result = descriptor::give(self.output.as_fd(), data);
+        self.log.io(|| format!("outputThread: writing {}: {result:?}", data.len()));
+        match result {
+            Ok(bytes) if bytes > 0 => Ok(Some(bytes)),
+            Err(error @ Errno::EPIPE) => Err(self.fail(error)),
+            // A plain write knows why, or does it: in a sandbox without vmsplice(2).
+            _ => Ok(None),
+        }
     }
 
     /// How many of `len` bytes to give to one `write`, `in_block` bytes after the beginning of a block.

@@ -10,12 +10,26 @@ pub struct Drain {
     index: usize,
     // Has not run empty since writing started.
     running: bool,
+    can_give: bool,
+    // Pages of what was returned last.
+    gave: bool,
 }
 
 impl Drain {
     /// The end with this place among the ring's drains.
     pub(super) fn new(ring: Arc<Ring>, index: usize) -> Self {
-        Drain { ring, index, running: false }
+        let can_give = ring.can_give;
+        Drain { ring, index, running: false, can_give, gave: false }
+    }
+
+    /// Whether the output may be given the pages that hold the data; it says so with [`Drain::gave`].
+    pub fn can_give(&self) -> bool {
+        self.can_give
+    }
+
+    /// Somebody else refers to the pages of the data returned last: they will be used no more.
+    pub fn gave(&mut self) {
+        self.gave = true;
     }
 
     /// Takes the first `taken` bytes of the data returned last, and returns what follows, waiting for it if need be.
@@ -25,7 +39,24 @@ impl Drain {
         let mut state = ring.lock();
         if taken > 0 {
             state.drains[self.index].taken += taken as u64;
+            if std::mem::take(&mut self.gave) {
+                let State { drains, queue, first, .. } = &mut *state;
+                if let Some(queued) = queue.get_mut((drains[self.index].slot - *first) as usize) {
+                    queued.given = true;
+                }
+            }
             self.pass(&mut state);
+            while let Some(slot) = state.given.pop() {
+                drop(state);
+                let renewed = ring.memory.renew(slot * ring.slot, ring.slot_len(slot));
+                state = ring.lock();
+                if renewed {
+                    state.free.push(slot);
+                } else {
+                    // What others refer to must not be written. There are slots enough to lose one.
+                    self.can_give = false;
+                }
+            }
             if state.filler_waits {
                 ring.wake_filler(state);
                 state = ring.lock();

@@ -100,7 +100,7 @@ impl Filler {
             return None;
         }
         let slot = state.free_slot(ring.slots)?;
-        state.queue.push_back(Queued { slot, start: self.end, filled: 0, sealed: false });
+        state.queue.push_back(Queued { slot, start: self.end, filled: 0, sealed: false, given: false });
         Some(slot)
     }
 }

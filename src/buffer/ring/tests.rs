@@ -176,3 +176,33 @@ fn reading_starts_again_below_the_low_mark() {
     });
     assert_eq!(ring.fill().full, 1);
 }
+
+#[test]
+fn pages_that_were_given_away_are_not_written_again() {
+    const MEMORY: u64 = 64 << 20;
+    let (ring, filler, mut drains) = ring(128 << 10, MEMORY >> 17, Watermarks::default(), 1);
+    let mut end = drains.pop().expect("one drain");
+    let total = 20 << 20;
+    let (mut kept, keeper) = std::io::pipe().expect("a pipe");
+    thread::scope(|scope| {
+        scope.spawn(|| fill(filler, total, usize::MAX));
+        let (mut at, mut taken) = (0, 0);
+        while let Some(data) = end.next(taken) {
+            // The first page of it all stays in the pipe, where the system can do that.
+            taken = if at == 0 { 4096 } else { data.len() };
+            assert_eq!(data[0], byte_at(at), "at {at}");
+            if at == 0 {
+                crate::buffer::descriptor::give(std::os::fd::AsFd::as_fd(&keeper), &data[..taken]).expect("room");
+                end.gave();
+            }
+            at += taken;
+        }
+        assert_eq!(at, total);
+    });
+    drop(keeper);
+    let mut page = Vec::new();
+    std::io::Read::read_to_end(&mut kept, &mut page).expect("data");
+    let same = page.iter().enumerate().all(|(at, byte)| *byte == byte_at(at));
+    assert!(same && page.len() == 4096, "{} bytes of the page", page.len());
+    assert_eq!(ring.lock().given, Vec::<usize>::new());
+}

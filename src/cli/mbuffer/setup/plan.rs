@@ -125,7 +125,7 @@ impl Setup {
             Place::Anonymous => format!("allocating {total} as buffer"),
             _ => format!("mapping temporary file with {total} as buffer"),
         });
-        let memory = Memory::new(&self.place, geometry.total())?;
+        let mut memory = Memory::new(&self.place, geometry.total())?;
         if self.lock && self.place == Place::Anonymous && memory.lock().is_err() {
             self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
         }
