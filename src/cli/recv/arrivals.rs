@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use crate::cli::links::LinkArgs;
 use crate::error::{Error, Result, Status};
+use crate::link::activation;
 use crate::link::address::{ListenSpec, PortRange};
 use crate::link::key::Key;
 use crate::link::key_source::{KeySource, ReceiverKey};
@@ -85,6 +86,7 @@ pub struct Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
+        activation::notify("STOPPING=1");
         self.closer.close();
         if let Some(thread) = self.thread.take() {
             // A panic in it has been reported on stderr.
@@ -114,7 +116,9 @@ impl RecvLinks {
         let security = self.security()?;
         announce(&listener, &security);
         let (more, listening) = serve(listener, security.into_security(), stop)?;
+        activation::notify("READY=1\nSTATUS=waiting for a sender");
         let first = first_of(&more, stop)?;
+        activation::notify(&format!("STATUS=receiving from {}", first.0.name));
         Ok(Some(Arrivals { first, more, from_ssh: false, listening: Some(listening) }))
     }
 
