@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Recv;
 use crate::engine::{Holds, Record};
@@ -77,7 +77,7 @@ impl Recv {
                 place.and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
             }
         };
-        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(journal)), place));
+        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling::of(journal)), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
     }
@@ -148,11 +148,8 @@ impl Landed {
     /// When what was made for it cannot be kept.
     pub(super) fn keep(self) -> Result<Vec<String>> {
         let mut notices: Vec<String> = self.held.keep()?.into_iter().collect();
-        if let Some((journal, _)) = self.journal
-            && let Some(Err(trouble)) = Arc::into_inner(journal).map(|journal| journal.0.finish())
-        {
-            notices.push(trouble.to_string());
-        }
+        let journal = self.journal.and_then(|(journal, _)| journal.close());
+        notices.extend(journal.and_then(|journal| journal.finish().err()).map(|trouble| trouble.to_string()));
         Ok(notices)
     }
 
@@ -160,8 +157,8 @@ impl Landed {
     pub(super) fn abandon(self, error: &Error) -> Vec<String> {
         let mut left = self.held.abandon();
         let resumable = self.journal.and_then(|(journal, place)| {
-            // Closes it.
-            drop(journal);
+            // What is queued is recorded.
+            drop(journal.close());
             place.left_behind()
         });
         if self.in_place && error.status() != Status::Guard && resumable.is_none() {
@@ -172,12 +169,26 @@ impl Landed {
     }
 }
 
-/// The journal as the engine wants it.
-struct Journaling(Journal);
+/// The journal as the engine wants it. Threads that are still blocked in a pipe when the run has ended may have it
+/// too: so it is closed, and not only dropped.
+struct Journaling(RwLock<Option<Journal>>);
+
+impl Journaling {
+    fn of(journal: Journal) -> Self {
+        Journaling(RwLock::new(Some(journal)))
+    }
+
+    /// Nothing is recorded from now on.
+    fn close(&self) -> Option<Journal> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl Record for Journaling {
     fn written(&self, offset: u64, length: u64, digest: Option<Digest>) -> Result<()> {
-        self.0.written(offset, length, digest);
+        if let Some(journal) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            journal.written(offset, length, digest);
+        }
         Ok(())
     }
 }
