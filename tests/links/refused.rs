@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -20,19 +21,20 @@ fn a_target_that_is_refused_is_told_at_the_sender_and_nothing_is_written() {
     Image::sample().write(&source);
     fs::create_dir(scratch.path().join("directory")).expect("made");
     fs::write(&target, "precious").expect("written");
+    let before = names(scratch.path());
     // Another transfer to it is under way.
     let mut other = start(recv(&[], &target).stdin(Stdio::piped()));
     let mut pipe = other.stdin();
     let stream = crate::process::run(&mut crate::process::send(&[], &source)).expect_ok().stdout;
     pipe.write_all(&stream[..1000]).expect("it reads");
+    let inode = fs::metadata(&target).expect("it is there").ino();
     let locked = || {
         let locks = fs::read_to_string("/proc/locks").expect("proc(5)");
-        locks.contains(&other.pid().to_string())
+        locks.contains(&format!(":{inode} "))
     };
     wait_until("the other has the target", locked);
-    let before = fs::read(&target).expect("it is there");
     for (name, status, why) in
-        [("directory", 2, "it is a directory"), ("copy", 4, "in use"), ("no/such", 1, "No such")]
+        [("directory", 2, "it is a directory"), ("copy", 4, "has it open for writing"), ("no/such", 1, "No such")]
     {
         let receiver = listen(&[], &scratch.path().join(name));
         let mut sender = receiver.sender(&["-n", "4"], &source);
@@ -43,7 +45,7 @@ fn a_target_that_is_refused_is_told_at_the_sender_and_nothing_is_written() {
         assert_eq!(received.status.code(), Some(status), "{received}");
         assert!(received.stderr.contains(why), "{received}");
     }
-    assert!(fs::read(&target).expect("it is there") == before);
+    assert_eq!(names(scratch.path()), before);
     drop(pipe);
     other.end();
 }
@@ -58,7 +60,10 @@ fn strangers_are_dropped_and_logged_while_a_transfer_runs() {
     let args = ["-n", "3", "-s", "64k", "--compress", "none", "-r", "4M"];
     let sending = start(&mut receiver.sender(&args, &source));
     wait_until("it has begun", || scratch.path().join("copy.partial").exists());
-    // Silent ones, garbage, another service's client, another key, and another transfer with the right key.
+    // Another key, silent ones, garbage, another service's client, and another transfer with the right key.
+    let mut wrong = send_to(receiver.address, &[], &source);
+    wrong.env("LVPIPE_KEY", other_key(&scratch));
+    start(&mut wrong).end().expect_failure(5, &["receiver is not authenticated", "the key is not this receiver's"]);
     let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(receiver.address).expect("it listens")).collect();
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], b"\x16\x03\x01\xff\xff", b"\x89LVP\r\n\x1a\n"] {
         let mut stranger = TcpStream::connect(receiver.address).expect("it listens");
@@ -69,9 +74,6 @@ fn strangers_are_dropped_and_logged_while_a_transfer_runs() {
         while matches!(stranger.read(&mut answer), Ok(1..)) {}
         assert!(begun.elapsed() < Duration::from_secs(5), "{garbage:?} was not dropped");
     }
-    let mut wrong = send_to(receiver.address, &[], &source);
-    wrong.env("LVPIPE_KEY", other_key(&scratch));
-    start(&mut wrong).end().expect_failure(5, &["receiver is not authenticated", "the key is not this receiver's"]);
     let mut busy = receiver.sender(&[], &source);
     start(&mut busy).end().expect_failure(5, &["receiver refused", "busy with another transfer"]);
     let (_, received) = expect_ok((sending.end(), receiver.running.end()));

@@ -72,10 +72,11 @@ fn one_that_is_killed_in_the_middle_does_not_stop_the_other() {
     let targets = Targets::of(8 * MIB);
     let (killed, other) = (targets.receive("killed"), targets.receive("other"));
     let args = ["-r", "16M", "--retry-for", "1"];
-    let sending = start(&mut targets.send(&[killed.address, other.address], &args));
-    wait_until("it has begun", || targets.target("killed.partial").exists());
+    let proxy = Proxy::to(killed.address);
+    let sending = start(&mut targets.send(&[proxy.address, other.address], &args));
+    wait_until("it is under way", || proxy.passed() > MIB);
     killed.running.signal(SIGKILL);
-    let address = killed.address.to_string();
+    let address = proxy.address.to_string();
     sending.end().expect_failure(1, &[&address, "receiver lost", "1 of 2 receivers do not have it"]);
     other.running.end().expect_ok();
     targets.image.assert_is(&targets.target("other"));
@@ -104,10 +105,9 @@ fn where_all_are_lost_the_run_ends() {
     let targets = Targets::of(8 * MIB);
     let receivers = [targets.receive("one"), targets.receive("other")];
     let args = ["-r", "16M", "--retry-for", "0.5"];
-    let sending = start(&mut targets.send(&[receivers[0].address, receivers[1].address], &args));
-    wait_until("they have begun", || {
-        targets.target("one.partial").exists() && targets.target("other.partial").exists()
-    });
+    let proxies = [0, 1].map(|n: usize| Proxy::to(receivers[n].address));
+    let sending = start(&mut targets.send(&[proxies[0].address, proxies[1].address], &args));
+    wait_until("both are under way", || proxies.iter().all(|proxy| proxy.passed() > MIB));
     for receiver in receivers {
         receiver.running.signal(SIGKILL);
         receiver.running.end();

@@ -36,6 +36,8 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("lvm2", "LVM in the lab", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
     ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
+    ("openssh-client", "receivers over a real ssh in tests", &[Test]),
+    ("openssh-server", "the other end of it", &[Test]),
     ("pv", "a slow link in tests", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),

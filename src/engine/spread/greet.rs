@@ -22,6 +22,28 @@ pub(super) struct Greeted {
     pub(super) have: Vec<Extent>,
 }
 
+/// Why there is no link.
+pub(super) enum Unmet {
+    /// There is no connection, or it broke.
+    NoLink(Error),
+    /// The receiver says that it cannot, or does not want to.
+    Refused(Error),
+}
+
+impl From<Error> for Unmet {
+    fn from(error: Error) -> Self {
+        Unmet::NoLink(error)
+    }
+}
+
+impl From<Unmet> for Error {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::NoLink(error) | Unmet::Refused(error) => error,
+        }
+    }
+}
+
 /// Makes a link and introduces the transfer.
 ///
 /// # Errors
@@ -32,7 +54,7 @@ pub(super) fn greet(
     prelude: &Prelude,
     patience: Duration,
     stop: &Stop,
-) -> Result<Greeted> {
+) -> Result<Greeted, Unmet> {
     let mut link = dial.dial(number, stop)?;
     let name = dial.name();
     let guarded = Guarded::new(link.hang_up.clone());
@@ -42,8 +64,8 @@ pub(super) fn greet(
         // Who is refused may find the link closed already: the answer tells why, if there is one.
         let welcomed = hear_welcome(&mut link, &name, &guarded);
         let (welcome, have) = match (introduced, welcomed) {
-            (Err(e), Err(unheard)) if unheard.status() != Status::Peer => {
-                return Err(Error::io("cannot introduce transfer", &name, &e));
+            (Err(e), Err(Unmet::NoLink(_))) => {
+                return Err(Error::io("cannot introduce transfer", &name, &e).into());
             }
             (_, welcomed) => welcomed?,
         };
@@ -51,7 +73,7 @@ pub(super) fn greet(
     })
 }
 
-fn hear_welcome(link: &mut Link, name: &str, guarded: &Guarded) -> Result<(Welcome, Vec<Extent>)> {
+fn hear_welcome(link: &mut Link, name: &str, guarded: &Guarded) -> Result<(Welcome, Vec<Extent>), Unmet> {
     let mut welcome: Option<Welcome> = None;
     let mut have = Vec::new();
     loop {
@@ -66,12 +88,15 @@ fn hear_welcome(link: &mut Link, name: &str, guarded: &Guarded) -> Result<(Welco
         guarded.heard();
         match answer {
             Answer::Alive { .. } => {}
-            Answer::Failed { status, reason } => return Err(refusal(name, status, &reason)),
+            Answer::Failed { status, reason } => return Err(Unmet::Refused(refusal(name, status, &reason))),
             Answer::Welcome(said) if welcome.is_none() && said.have <= MOST_EXTENTS => welcome = Some(said),
             Answer::Have(extents) if welcome.is_some() => {
                 have.extend(extents.into_iter().map(|(offset, length)| Extent { offset, length }));
             }
-            _ => return Err(Error::stream("cannot understand receiver", name, "its first answer is no welcome")),
+            _ => {
+                let why = "its first answer is no welcome";
+                return Err(Error::stream("cannot understand receiver", name, why).into());
+            }
         }
         if let Some(welcome) = welcome.take_if(|welcome| have.len() as u64 >= welcome.have) {
             return Ok((welcome, have));

@@ -33,7 +33,7 @@ use crate::link::{Dial, Link};
 use crate::progress::Figures;
 use crate::stop::{Stop, Stopped};
 use crate::wire::{End, Prelude, Welcome};
-use greet::{Greeted, greet};
+use greet::{Greeted, Unmet, greet};
 pub use growth::LinkCount;
 use outbox::SharedFrame;
 use peer::{Ended, NewPeer, Peer};
@@ -226,11 +226,12 @@ impl Pass<'_> {
     fn greet_first(&self, dial: &dyn Dial, number: u16, prelude: &Prelude) -> Result<Greeted> {
         let begun = Instant::now();
         loop {
-            let error = match greet(dial, number, prelude, self.terms.stall, &self.stop) {
+            let (error, is_said) = match greet(dial, number, prelude, self.terms.stall, &self.stop) {
                 Ok(greeted) => return Ok(greeted),
-                Err(error) => error,
+                Err(Unmet::NoLink(error)) => (error, false),
+                Err(Unmet::Refused(error)) => (error, true),
             };
-            let may_pass = error.status() == Status::Io && !dial.is_standby(number);
+            let may_pass = !is_said && error.status() == Status::Io && !dial.is_standby(number);
             let time = FIRST_PATIENCE.min(self.terms.retry_for);
             if !may_pass || begun.elapsed() >= time || self.stop.sleep(Duration::from_millis(200)).is_err() {
                 return Err(error);

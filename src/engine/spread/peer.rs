@@ -75,6 +75,8 @@ struct Links {
     alone_before: Duration,
     /// Whether the user has been told that there is none.
     told: bool,
+    /// Whether the user has been told that all goes over the link that stands by.
+    told_of_standby: bool,
     /// How many have been of use.
     helped: u64,
     last_error: Option<Error>,
@@ -102,6 +104,7 @@ impl Peer {
             alone: Some(Instant::now()),
             alone_before: Duration::ZERO,
             told: false,
+            told_of_standby: false,
             helped: 0,
             last_error: None,
         };
@@ -258,8 +261,10 @@ impl Peer {
     /// It may be another host's by now, or one that is just starting: it is tried for as long as the user says.
     fn failed(&self, number: u16, error: Error) {
         let mut links = self.links();
-        let only_standby = links.up.keys().all(|number| self.is_standby(*number)) && !links.up.is_empty();
-        if only_standby && !self.is_standby(number) && links.last_error.is_none() && !self.stop.is_set() {
+        let stands_by = links.kept_up.iter().any(|number| self.is_standby(*number));
+        let no_other = !links.up.keys().any(|number| !self.is_standby(*number));
+        if stands_by && no_other && !self.is_standby(number) && !links.told_of_standby && !self.stop.is_set() {
+            links.told_of_standby = true;
             (self.terms.notice)(&format!(
                 "{}: no other link can be made, all goes through ssh: {error}",
                 self.name
