@@ -21,14 +21,16 @@ use super::log::Log;
 pub struct Autoload {
     /// `-A`: run by `sh -c`.
     pub command: Option<OsString>,
-    /// `-a`: seconds to wait after the command; alone it means an `mt` that takes the medium out.
+    /// `-a`, or `autoloadtime`: seconds to wait after the command.
     pub seconds: u64,
+    /// `-a` was an option: without a command it then means an `mt` that takes the medium out.
+    pub by_time: bool,
 }
 
 impl Autoload {
     /// Whether there is such a machine.
     pub fn is_there(&self) -> bool {
-        self.command.is_some() || self.seconds > 0
+        self.command.is_some() || self.by_time
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     fn changer(command: &str) -> Changer {
-        let autoload = Autoload { command: Some(command.into()), seconds: 0 };
+        let autoload = Autoload { command: Some(command.into()), ..Autoload::default() };
         Changer { autoload, stdin_is_data: true, stdout_is_data: true }
     }
 

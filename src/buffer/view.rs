@@ -145,6 +145,7 @@ impl View {
     /// outputs, `hashes` those of the algorithms; `None` is what the end of the run came before.
     pub fn conclude(&self, results: &[Option<Result<(), Failure>>], hashes: &[Option<String>]) -> u8 {
         let time = self.start.elapsed();
+        self.log.info("waiting for senders...");
         for (algorithm, hash) in self.hashes.iter().zip(hashes) {
             if let Some(hash) = hash {
                 let line = format!("{} hash: {hash}\n", algorithm.name());

@@ -78,11 +78,25 @@ struct Volume {
 impl Writer {
     /// Writes all that the drain has. The reason if it could not; the message is said already.
     pub fn run(mut self, ring: &Ring, mut drain: Drain) -> Result<(), Failure> {
-        self.log.info(&format!("outputThread: starting output on {}...", self.output.name()));
-        let result = self.write_all(ring, &mut drain).and_then(|()| self.sync());
+        let name = self.output.name().to_owned();
+        if self.main {
+            self.log.info(&format!("outputThread: starting output on {name}..."));
+        } else if self.output.kind() == Kind::Device {
+            let native = self.output.native_block();
+            self.log.info(&format!("blocksize is {native} bytes on output device"));
+        } else {
+            self.log.info(&format!("no device on output stream {name}"));
+        }
+        let result = self.write_all(ring, &mut drain).and_then(|()| {
+            let thread = if self.main { "outputThread: " } else { "" };
+            self.log.info(&format!("{thread}syncing {name}..."));
+            self.sync()
+        });
         // Said before the drain goes: whoever sees the place empty finds the count right.
         self.counters.written[self.index].failed.store(result.is_err(), Ordering::SeqCst);
-        self.log.info("outputThread: finished - exiting...");
+        if self.main {
+            self.log.info("outputThread: finished - exiting...");
+        }
         result
     }
 

@@ -123,6 +123,8 @@ fn nobody_there_is_named_and_other_outputs_go_on() {
          mbuffer: fatal: no output left - nothing to do\n"
     );
     assert_eq!(alone.err, expected);
+    let nameless = BOTH.map(|program| place.line(program, &format!("-O :{port}"), b"").expect(1).err);
+    assert_eq!(nameless[0], nameless[1]);
     // The real one crashes on this.
     let both = place.line(Program::Lvpipe, &format!("-q -O 127.0.0.1:{port} -o -"), b"data").expect(1);
     assert_eq!(both.out, b"data");

@@ -26,6 +26,7 @@ impl Setup {
     /// Opens what is left to open: the plan, or mbuffer's reason why there is none.
     pub fn plan(mut self, streams: Streams) -> Result<Plan, Fatal> {
         let geometry = self.geometry()?;
+        self.say_adjusted(geometry);
         self.check(geometry)?;
         let memory = self.memory(geometry)?;
         let input = self.open_input(streams)?;
@@ -36,6 +37,8 @@ impl Setup {
         self.warn_of_nobody(files);
         let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
         self.check_input_block(&input, geometry);
+        let (senders, hashers) = (outputs.len() - 1 + self.hashes.len(), self.hashes.len());
+        self.log.info(&format!("{senders} senders, {hashers} hashers"));
         let watchdog = match self.watchdog.take() {
             Some((seconds, None)) => Some(self.start_watchdog(seconds)?),
             Some((_, watchdog)) => watchdog,
@@ -69,6 +72,25 @@ impl Setup {
         // Three numbers from files would have to agree; where two say it all, the third is not needed.
         let total = file.total.filter(|_| block.is_none() || blocks.is_none());
         Geometry::choose(Wanted { block, blocks, total }, &self.machine)
+    }
+
+    /// What `-m` has made of the other two.
+    fn say_adjusted(&self, geometry: Geometry) {
+        let Some(wanted) = self.wanted.total else { return };
+        let (block, blocks, total) = (binary(geometry.block), geometry.blocks, binary(geometry.total()));
+        let (said, otherwise) = match (self.wanted.block, self.wanted.blocks) {
+            (Some(_), Some(_)) => return,
+            (Some(_), None) => (format!("adjusted number of blocks to {blocks}"), "adjusted totalmem to"),
+            (None, Some(_)) => (format!("adjusting blocksize to {block}"), "adjusting total buffer memory to"),
+            (None, None) => (
+                format!("adjusted blocksize to {block}, number of blocks to {blocks}"),
+                "overruling total memory to",
+            ),
+        };
+        self.log.info(&said);
+        if geometry.total() != wanted {
+            self.log.info(&format!("{otherwise} {total}"));
+        }
     }
 
     /// What contradicts itself.
@@ -125,9 +147,14 @@ impl Setup {
             Place::Anonymous => format!("allocating {total} as buffer"),
             _ => format!("mapping temporary file with {total} as buffer"),
         });
-        let memory = Memory::new(&self.place, geometry.total())?;
-        if self.lock && self.place == Place::Anonymous && memory.lock().is_err() {
-            self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
+        let memory = Memory::new(&self.place, geometry.total(), &self.log)?;
+        if self.lock && self.place == Place::Anonymous {
+            match memory.lock() {
+                Ok(()) => self.log.info("memory locked successfully"),
+                Err(_) => {
+                    self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
+                }
+            }
         }
         Ok(memory)
     }
@@ -185,15 +212,23 @@ impl Setup {
         // The memory is mapped, so a block's size fits.
         let block = geometry.block as usize;
         let mut record = None;
-        if let Some(main) = outputs.last().filter(|main| main.kind() == Kind::Device) {
+        let device = outputs.last().filter(|main| main.kind() == Kind::Device);
+        if device.is_none() {
+            self.log.info("no device on output stream");
+        }
+        if let Some(main) = device {
             let native = main.native_block();
+            self.log.info(&format!("output device's native block-size is {native} bytes"));
             if !geometry.block.is_multiple_of(native) {
                 self.log.warning(&format!("Block size is not a multiple of native output size ({native}B)."));
                 if self.device_blocks {
                     return Err(Fatal::new("unable to set output blocksize"));
                 }
             }
-            record = self.device_blocks.then_some(native as usize);
+            if self.device_blocks {
+                self.log.info(&format!("setting output blocksize to {native}"));
+                record = Some(native as usize);
+            }
         }
         Ok(Manner {
             rate: self.write_rate.map(|most| Rate { most, slope: self.slope(true) }),
@@ -215,8 +250,13 @@ impl Setup {
     }
 
     fn check_input_block(&self, input: &Input, geometry: Geometry) {
-        if input.kind() == Kind::Device && !geometry.block.is_multiple_of(input.native_block()) {
-            let native = input.native_block();
+        if input.kind() != Kind::Device {
+            self.log.info("no device on input stream");
+            return;
+        }
+        let native = input.native_block();
+        self.log.info(&format!("input device's native block-size is {native} bytes"));
+        if !geometry.block.is_multiple_of(native) {
             self.log.warning(&format!("Block size is not a multiple of native input size ({native}B)."));
         }
     }
