@@ -67,6 +67,15 @@ pub struct Writer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub String);
 
+/// Says that an output takes no more; of the main one also where in the stream that was.
+pub fn say_lost(name: &str, offset: Option<u64>, error: Errno, log: &Log) {
+    let reason = why(error);
+    log.error(&match offset {
+        Some(offset) => format!("outputThread: error writing to {name} at offset 0x{offset:x}: {reason}"),
+        None => format!("error writing to {name}: {reason}"),
+    });
+}
+
 /// Where a writer stands on its volumes.
 struct Volume {
     number: u64,
@@ -93,7 +102,9 @@ impl Writer {
             self.sync()
         });
         // Said before the drain goes: whoever sees the place empty finds the count right.
-        self.counters.written[self.index].failed.store(result.is_err(), Ordering::SeqCst);
+        if result.is_err() {
+            self.counters.written[self.index].fail();
+        }
         if self.main {
             self.log.info("outputThread: finished - exiting...");
         }
@@ -219,14 +230,12 @@ impl Writer {
     }
 
     fn fail(&self, error: Errno) -> Failure {
-        let (name, reason) = (self.output.name(), why(error));
-        if self.main {
-            let offset = self.counters.main_written();
-            self.log.error(&format!("outputThread: error writing to {name} at offset 0x{offset:x}: {reason}"));
-        } else {
-            self.log.error(&format!("error writing to {name}: {reason}"));
+        let name = self.output.name();
+        // Otherwise the main thread has found it lost, and has said so.
+        if self.counters.written[self.index].fail() {
+            say_lost(name, self.main.then(|| self.counters.main_written()), error, &self.log);
         }
-        Failure(reason)
+        Failure(why(error))
     }
 
     fn fail_io(&self, what: &str, error: &std::io::Error) -> Failure {

@@ -238,7 +238,12 @@ impl Setup {
             volume: self.volume_size.map(|size| size / geometry.block * geometry.block),
             watched: self.watchdog.is_some(),
             tape_aware: self.tape_aware,
-            changer: Changer { autoload: self.autoload.clone(), stdin_is_data: stdin, stdout_is_data: stdout },
+            changer: Changer {
+                autoload: self.autoload.clone(),
+                stdin_is_data: stdin,
+                stdout_is_data: stdout,
+                ..Changer::default()
+            },
         })
     }
 
