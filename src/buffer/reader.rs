@@ -86,7 +86,8 @@ impl Reader {
                     if let Some(rate) = rate {
                         pace.charge(bytes, rate);
                     } else if roomy {
-                        crumbs = if bytes < CRUMB { crumbs + 1 } else { 0 };
+                        // A read that filled the space it had says nothing about the producer.
+                        crumbs = if bytes < CRUMB.min(most) { crumbs + 1 } else { 0 };
                         if crumbs > 1 {
                             std::thread::sleep(NAP);
                         }

@@ -32,7 +32,7 @@ impl Setup {
         let input = self.open_input(streams)?;
         let stdin_is_data = self.input_file.as_ref().is_none_or(|path| path.as_os_str() == "-");
         let files = self.targets.iter().any(|target| matches!(target, Target::File(..) | Target::Stdout));
-        let (outputs, unopened) = self.open_outputs(&input, streams)?;
+        let (outputs, unopened) = self.open_outputs(&input, streams, files)?;
         let stdout_is_data = outputs.iter().any(|output| output.name() == "<stdout>");
         self.warn_of_nobody(files);
         let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
@@ -169,11 +169,18 @@ impl Setup {
         }
     }
 
-    /// The outputs that could be opened; names of those that could not, with the reason.
-    fn open_outputs(&mut self, input: &Input, streams: Streams) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
+    /// The outputs that could be opened; names of those that could not, with the reason. `files`: some are files.
+    fn open_outputs(
+        &mut self,
+        input: &Input,
+        streams: Streams,
+        files: bool,
+    ) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
         if self.targets.is_empty() {
             self.targets.push(Target::Stdout);
         }
+        // mbuffer's warning below is about these errors only if they are the first.
+        let failed_before = self.log.failed();
         let mut outputs = Vec::new();
         let mut unopened = Vec::new();
         for target in self.targets.drain(..) {
@@ -198,13 +205,16 @@ impl Setup {
                 }
             }
         }
-        if !unopened.is_empty() {
+        if !unopened.is_empty() && !failed_before {
             self.log.warning("unable to open all outputs");
         }
         match outputs.is_empty() {
             false => Ok((outputs, unopened)),
             true if self.hashes.is_empty() => Err(Fatal::new("no output left - nothing to do")),
-            true => Err(Fatal::new("no output to send data to")),
+            true => {
+                self.warn_of_nobody(files);
+                Err(Fatal::new("no output to send data to"))
+            }
         }
     }
 
