@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 
 use crate::pair::{Place, Program, bytes, code, wait};
@@ -37,7 +38,12 @@ fn listen(terminal: &mut File, wanted: &str) -> String {
     let mut said = String::new();
     let mut some = [0; 1024];
     while !said.contains(wanted) {
+        let fd = std::os::fd::AsFd::as_fd(terminal);
+        let ready = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(1000u16)).expect("polled");
         assert!(start.elapsed() < Duration::from_secs(20), "{wanted:?} was not said: {said}");
+        if ready == 0 {
+            continue;
+        }
         let len = terminal.read(&mut some).unwrap_or_else(|error| panic!("{error} after {said}"));
         said += &String::from_utf8_lossy(&some[..len]);
     }
@@ -94,12 +100,14 @@ fn input_volumes_are_asked_for_until_the_answer_is_no() {
     place.write("vol", b"data");
     let (mut child, mut terminal) = at_terminal(place.command(Program::Lvpipe, &["-q", "-n", "0", "-i", "vol"]));
     // Single keys, without Return; others are no answer.
-    for (answer, reply) in [("?y", "yes - continuing with next volume..."), ("N", "no - input done, waiting")] {
-        listen(&mut terminal, "Press 'y' to continue or 'n' to finish...");
-        assert!(!takes_lines(&terminal));
-        terminal.write_all(answer.as_bytes()).expect("keys");
-        listen(&mut terminal, reply);
-    }
+    let question = "Press 'y' to continue or 'n' to finish...";
+    listen(&mut terminal, question);
+    assert!(!takes_lines(&terminal));
+    terminal.write_all(b"?y").expect("keys");
+    let said = listen(&mut terminal, question);
+    assert!(said.contains("yes - continuing with next volume..."), "{said}");
+    terminal.write_all(b"N").expect("a key");
+    listen(&mut terminal, "no - input done, waiting for output to finish...");
     assert_eq!(code(wait(&mut child, "mbuffer")), 0);
     let mut out = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("data");
