@@ -23,7 +23,7 @@ fn compare(columns: &[&[&str]], inputs: &[usize]) {
             assert_eq!(ours.0.code(), real.0.code(), "{}\n{}", ours.0, real.0);
             assert!(ours.0.out == real.0.out, "stdout of{line} with {len} bytes");
             assert!(ours.1 == real.1, "the file of{line} with {len} bytes");
-            assert_eq!(ours.0.shape(), real.0.shape(), "{line} with {len} bytes");
+            assert_eq!(ours.0.told(), real.0.told(), "{line} with {len} bytes");
         }
     }
 }
@@ -114,7 +114,7 @@ fn lines_drawn_at_random() {
             let outcome = place.line(program, &line, &input);
             let files = ["out", "out2", "there", "in"].map(|name| std::fs::read(place.path(name)).ok());
             // What several threads say has no order, and mbuffer's summary counts what failed as well.
-            let mut said = outcome.shape();
+            let mut said = outcome.told();
             said.retain(|line| outcome.code() == 0 || !line.starts_with("summary: "));
             said.sort();
             (outcome, files, said)

@@ -62,10 +62,11 @@ fn the_process_id_is_said_and_is_in_later_messages() {
 /// What is said at `-v 4`, without what differs from run to run; sorted, as several threads say it.
 fn told(outcome: &Outcome) -> Vec<String> {
     let mut lines: Vec<String> = outcome
-        .shape()
+        .told()
         .iter()
         .map(|line| {
-            let cut = ["threadid 0x", "tmpfile is ", "volume: 0.", "tape-change took "];
+            let cut =
+                ["threadid 0x", "tmpfile is ", "time for writing volume: ", "reading volume: ", "change took "];
             let end = cut.iter().find_map(|word| line.find(word).map(|at| at + word.len()));
             line[..end.unwrap_or(line.len())].to_owned()
         })
