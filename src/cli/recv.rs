@@ -81,12 +81,12 @@ impl Recv {
             return self.print_token(stop);
         }
         match self.links.await_sender(stop)? {
-            Some(arrivals) => self.from_links(arrivals, stop),
-            None => self.from_pipe(stop),
+            Some(arrivals) => self.receive_links(arrivals, stop),
+            None => self.receive_pipe(stop),
         }
     }
 
-    fn from_pipe(&self, stop: &Stop) -> Result<()> {
+    fn receive_pipe(&self, stop: &Stop) -> Result<()> {
         let link = pipe::stdin()?;
         let stream = link.metadata().ok();
         let prelude = read_prelude(&link, "stdin", stop)?;
@@ -101,7 +101,7 @@ impl Recv {
         self.finish(received.map(|_| ()), run.landed, run.reporter)
     }
 
-    fn from_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
+    fn receive_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
         let Arrivals { first: (link, prelude), more, from_ssh, listening } = arrivals;
         let prepared = self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, incarnation()?)));
         let ((workshop, landing), incarnation) = match prepared {
