@@ -61,8 +61,8 @@
 //!
 //! A transfer over several links has the same prelude on each, but for the link number. A link takes any frame in any
 //! order; the end frame goes on one of them, when all others have been answered. The receiver answers on the same
-//! links: first a welcome, or failed; then what it has written, on whichever link. What was not answered when a link
-//! broke is sent again on another: a frame that comes twice does no harm.
+//! links: first a welcome, or failed; then what it has written, each frame on every link that brought it. What was
+//! sent over a link and not answered when that broke is sent again on another: a frame that comes twice does no harm.
 //!
 //! # Answer: a header of 16 bytes, then the payload
 //!

@@ -5,9 +5,9 @@
 //! why not.
 //!
 //! Each link has two threads ([connection]): one reads frames into the [intake](super::intake), one writes what the
-//! link has to answer. The calling thread keeps them together ([session]): it takes links in, drops those that are
-//! silent, compares the totals when the end frame comes, and has the last word. Links that do not belong here are
-//! told so ([refusal]).
+//! link has to answer. The calling thread keeps them together: it takes links in and drops those that are silent
+//! ([roster]), compares the totals when the end frame comes, and has the last word ([session]). Links that do not
+//! belong here are told so ([refusal]).
 //!
 //! Memory: the buffers of the workshop, the ledger's entries, bounded by the window, and for each link the answers it
 //! has not given, bounded too; links are at most 64. A target that wants its parts in order is given them so; that
@@ -19,6 +19,7 @@
 
 mod connection;
 mod refusal;
+mod roster;
 mod session;
 
 #[cfg(test)]
@@ -44,9 +45,10 @@ pub struct Collecting {
     pub receiving: Receiving,
     /// Random, of this run.
     pub incarnation: [u8; 16],
-    /// How long a link may be silent before it is dropped.
+    /// How long a link may be silent before it is dropped; zero: for ever. A quarter of it is how often the sender
+    /// is given a sign of life, but no less often than every 10 s.
     pub stall: Duration,
-    /// How long to wait for a link when there is none.
+    /// How long to wait for a link when there is none, unless none can come.
     pub retry_for: Duration,
     /// Says what the user should know while the transfer goes on, as that a link was lost.
     pub notice: Box<dyn Fn(&str)>,

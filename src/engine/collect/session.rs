@@ -1,4 +1,4 @@
-//! What keeps the links of a transfer together. One thread, the caller's; it blocks in nothing but its own channels.
+//! The course of a transfer. One thread, the caller's; it blocks in nothing but its own channels.
 //!
 //! | phase | until | the end frame | a new link | no link |
 //! |---|---|---|---|---|
@@ -9,22 +9,21 @@
 //! Any failure, in any phase but the last, is told on all links; then they are hung up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, never, select};
 
 use super::super::accounts::Accounts;
 use super::super::crew::{Blocks, Crew, panicked};
-use super::super::intake::{self, Intake};
+use super::super::intake;
 use super::super::ledger::Order;
 use super::super::tally::Received;
-use super::connection::{Connection, Report, Terms, Why};
-use super::{Collecting, refuse};
+use super::Collecting;
+use super::connection::{Report, Terms};
+use super::roster::Roster;
 use crate::error::{Error, Result, Status};
 use crate::link::Link;
-use crate::progress::Stage;
 use crate::stop::{Stop, Stopped};
 use crate::volume::Target;
 use crate::wire::{Answer, End, FrameHeader, Prelude, Welcome};
@@ -33,55 +32,34 @@ use crate::wire::{Answer, End, FrameHeader, Prelude, Welcome};
 const MOST_LINKS: usize = 64;
 /// The window of a target that takes its parts in any order: what bounds it is the ledger's memory, some 10 MB.
 const WIDE_WINDOW: usize = 1 << 16;
+/// How often a link gives a sign of life, at least.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long a sender that did not hear that all is done may take to ask again.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long telling a failure may take.
 const TELLING: Duration = Duration::from_secs(2);
 /// How often silent links are looked for, and clocks looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// More links than this that are being refused at the same time are hung up without a word.
-const MOST_REFUSALS: usize = 16;
 
 /// A transfer that is being received.
 pub(super) struct Session {
-    prelude: Prelude,
     target: Arc<dyn Target>,
-    intake: Arc<Intake>,
     accounts: Arc<Accounts>,
     terms: Arc<Terms>,
     reports: Receiver<Report>,
     crew: Crew,
-    links: Vec<Connection>,
-    /// Links there have been.
-    opened: u64,
+    roster: Roster,
     phase: Phase,
-    /// Since when there has been no link, and how the last one ended.
-    alone: Option<(Instant, String)>,
     /// Whether more links may come.
     listening: bool,
-    refusals: Arc<AtomicUsize>,
-    stall: Duration,
     retry_for: Duration,
-    notice: Box<dyn Fn(&str)>,
 }
 
 enum Phase {
     Receiving,
     Finishing(Received),
-    Finished {
-        received: Received,
-        /// Until when it is said again.
-        until: Instant,
-        /// The sender has heard it.
-        heard: bool,
-    },
-}
-
-impl Phase {
-    /// Whether links are still needed.
-    fn is_open(&self) -> bool {
-        !matches!(self, Phase::Finished { .. })
-    }
+    /// Until when it is said again.
+    Finished(Received, Instant),
 }
 
 impl Session {
@@ -91,51 +69,34 @@ impl Session {
     /// When the target cannot take the volume, or the stream is not one with answers.
     pub(super) fn open(target: Arc<dyn Target>, collecting: Collecting) -> Result<Self> {
         let Collecting { receiving, incarnation, stall, retry_for, notice } = collecting;
-        let prelude = receiving.prelude.clone();
-        if !prelude.answers {
+        if !receiving.prelude.answers {
             let why = "its sender does not listen to answers: it is meant for a pipe";
             return Err(Error::stream("cannot read stream", &receiving.stream, why));
         }
-        let most_links = MOST_LINKS.min(receiving.workshop.buffers / 2).max(1);
+        let buffers = receiving.workshop.buffers;
+        let most_links = MOST_LINKS.min(buffers / 2).max(1);
         let window = match target.in_order() {
             // Each link may be amid a part of its own without taking the buffer that the next in order needs.
-            true => (receiving.workshop.buffers - most_links).max(1),
+            true => buffers.saturating_sub(most_links).max(1),
             false => WIDE_WINDOW,
         };
-        let (figures, stop) = (receiving.figures.clone(), receiving.stop.clone());
         let (to_session, reports) = bounded(MOST_LINKS);
-        let extents = receiving.holds.as_ref().map(|holds| holds.extents()).unwrap_or_default();
         let terms = Arc::new(Terms {
             // At most 2^16 and 64.
             welcome: Welcome { incarnation, window: window as u32, most_links: most_links as u16, have: 0 },
-            extents,
-            alive_every: stall / 4,
+            extents: receiving.holds.as_ref().map(|holds| holds.extents()).unwrap_or_default(),
+            alive_every: (stall / 4).clamp(TICK / 2, ALIVE_EVERY),
             most_waiting: 2 * window + 1024,
             finishing: AtomicBool::new(false),
             reports: to_session,
-            figures,
-            stop: stop.clone(),
+            figures: receiving.figures.clone(),
+            stop: receiving.stop.clone(),
         });
-        let mut crew = Crew::new(&stop);
+        let mut crew = Crew::new(&receiving.stop);
         let (intake, accounts) = intake::start(&mut crew, &target, &receiving, Order::Window(window))?;
-        Ok(Session {
-            prelude,
-            target,
-            intake,
-            accounts,
-            terms,
-            reports,
-            crew,
-            links: Vec::new(),
-            opened: 0,
-            phase: Phase::Receiving,
-            alone: None,
-            listening: true,
-            refusals: Arc::default(),
-            stall,
-            retry_for,
-            notice,
-        })
+        let roster = Roster::new(receiving.prelude, intake, terms.clone(), stall, notice);
+        let phase = Phase::Receiving;
+        Ok(Session { target, accounts, terms, reports, crew, roster, phase, listening: true, retry_for })
     }
 
     /// Receives to the end.
@@ -143,16 +104,17 @@ impl Session {
     /// # Errors
     /// What ended the run.
     pub(super) fn run(mut self, first: Link, links: Receiver<(Link, Prelude)>) -> Result<Received> {
-        let number = self.prelude.link;
-        self.welcome(first, number);
+        let number = self.roster.prelude.link;
+        let opened = self.roster.welcome(&mut self.crew, first, number);
+        self.or_fail(opened);
         let served = self.serve(links);
         if served.is_err() {
             self.tell_failure();
         }
-        let Session { crew, links, intake, reports, target, .. } = self;
-        links.iter().for_each(|link| link.hang_up.hang_up());
-        // The link's threads may wait for room in `reports`, the target's for the last of those who hold the intake.
-        drop((links, intake, reports, target));
+        let Session { crew, roster, reports, target, .. } = self;
+        roster.hang_up();
+        // The links' threads may wait for room in `reports`; the target is closed when the last thread is gone.
+        drop((reports, target));
         let ended = crew.wait();
         match served {
             // All is on stable storage: what fails from then on does not undo it.
@@ -167,13 +129,16 @@ impl Session {
             select! {
                 recv(reports) -> report => report.map(|report| self.hear(report)).unwrap_or_default(),
                 recv(links) -> link => match link {
-                    Ok((link, prelude)) => self.take_in(link, &prelude),
+                    Ok((link, prelude)) => {
+                        let taken = self.roster.take_in(&mut self.crew, link, &prelude);
+                        self.or_fail(taken);
+                    }
                     Err(_) => (self.listening, links) = (false, never()),
                 },
                 recv(stop.ended()) -> _ => return self.finished().ok_or(Stopped),
                 default(TICK) => {}
             }
-            self.drop_silent_links();
+            self.roster.drop_silent();
             if self.is_over() {
                 return self.finished().ok_or(Stopped);
             }
@@ -183,7 +148,7 @@ impl Session {
     /// What was received, once it is on stable storage.
     fn finished(&self) -> Option<Received> {
         match self.phase {
-            Phase::Finished { received, .. } => Some(received),
+            Phase::Finished(received, _) => Some(received),
             _ => None,
         }
     }
@@ -193,21 +158,21 @@ impl Session {
         match &self.phase {
             Phase::Receiving => self.is_abandoned(),
             Phase::Finishing(_) => false,
-            Phase::Finished { until, heard, .. } => {
-                *heard || Instant::now() >= *until || (self.links.is_empty() && !self.listening)
+            Phase::Finished(_, until) => {
+                let nobody_comes = self.roster.is_empty() && !self.listening;
+                nobody_comes || self.roster.was_heard() || Instant::now() >= *until
             }
         }
     }
 
     fn is_abandoned(&self) -> bool {
-        let Some((since, why)) = &self.alone else { return false };
-        let waited = since.elapsed();
-        if self.listening && waited < self.retry_for {
+        let Some((time, how)) = self.roster.alone() else { return false };
+        if self.listening && time < self.retry_for {
             return false;
         }
         let why = match self.listening {
-            true => format!("its last link {why}, and none has come for {} s", waited.as_secs()),
-            false => format!("its link {why}"),
+            true => format!("its last link {how}, and none has come for {} s", time.as_secs()),
+            false => format!("its link {how}"),
         };
         self.stop().fail(Error::new(Status::Io, "the sender is gone", "", why));
         true
@@ -217,8 +182,8 @@ impl Session {
         match report {
             Report::End(header, end) => self.compare_totals(&header, end),
             Report::Finished => self.say_done(),
-            Report::Read { id, why } => self.link_ended(id, why),
-            Report::Answered { id, last } => self.link_answered(id, last),
+            Report::Read { id, why } => self.roster.ended(id, why),
+            Report::Answered { id, last } => self.roster.answered(id, last),
         }
     }
 
@@ -250,142 +215,39 @@ impl Session {
                 Err(error) => terms.stop.fail(error),
             }
         });
-        if let Err(error) = started {
-            self.stop().fail(error);
-        }
+        self.or_fail(started);
     }
 
     fn say_done(&mut self) {
         if let Phase::Finishing(received) = self.phase {
-            self.links.iter().for_each(|link| link.answers.last(done(&received)));
-            self.phase = Phase::Finished { received, until: Instant::now() + LINGER, heard: false };
+            self.roster.say_last(Answer::Done { end: received.end, size: received.size });
+            self.phase = Phase::Finished(received, Instant::now() + LINGER);
         }
     }
 
-    /// A link that somebody has authenticated: it belongs to the transfer, or is told why not.
-    fn take_in(&mut self, link: Link, prelude: &Prelude) {
-        if prelude.transfer != self.prelude.transfer {
-            return self.refuse(link, "the receiver is busy with another transfer");
-        }
-        if (Prelude { link: self.prelude.link, ..prelude.clone() }) != self.prelude {
-            return self.refuse(link, "the link's prelude is not the one that the transfer's first link had");
-        }
-        // The sender knows better that the link which had this number is dead.
-        let remade = "was made anew by the sender";
-        let old = self.links.iter_mut().filter(|old| old.number == prelude.link && old.lives());
-        old.for_each(|old| old.drop_for(remade.into()));
-        if self.living() >= usize::from(self.terms.welcome.most_links) {
-            return self.refuse(link, &format!("{} links are the most that are taken", self.living()));
-        }
-        self.welcome(link, prelude.link);
-    }
-
-    fn welcome(&mut self, link: Link, number: u16) {
-        self.opened += 1;
-        // Link 0 is the one that a sender waits for before it makes others. Made anew, it may have lost the list.
-        let have = self.prelude.resumes && number == 0;
-        let opened = Connection::open(&mut self.crew, link, (self.opened, number), have, &self.intake, &self.terms);
-        match opened {
-            Ok(link) => {
-                if let Some(received) = self.finished() {
-                    link.answers.last(done(&received));
-                }
-                self.links.push(link);
-                self.alone = None;
-                self.show_links();
-            }
-            Err(error) => self.stop().fail(error),
-        }
-    }
-
-    fn refuse(&self, link: Link, reason: &str) {
-        let under_way = self.refusals.clone();
-        (self.notice)(&format!("link from {} refused: {reason}", link.name));
-        if under_way.fetch_add(1, Ordering::SeqCst) >= MOST_REFUSALS {
-            under_way.fetch_sub(1, Ordering::SeqCst);
-            return link.hang_up.hang_up();
-        }
-        let reason = reason.to_owned();
-        // Not one of the crew: nothing of the transfer depends on it, and it ends by itself.
-        let _ = thread::Builder::new().name("refusal".into()).spawn(move || {
-            refuse(link, Status::Peer, &reason);
-            under_way.fetch_sub(1, Ordering::SeqCst);
-        });
-    }
-
-    fn link_ended(&mut self, id: u64, why: Why) {
-        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
-        let how = match (&link.dropped, &why) {
-            (Some(dropped), _) => dropped.clone(),
-            (None, Why::Broken(error)) => format!("broke: {error}"),
-            (None, Why::Closed | Why::Stopped) => "was closed by the sender".into(),
-        };
-        let said = format!("link {} from {} {how}", link.number, link.name);
-        let worth_saying = self.phase.is_open() && !matches!(why, Why::Stopped);
-        link.read = Some(why);
-        let living = self.living();
-        if worth_saying {
-            (self.notice)(&format!("{said}; {living} left"));
-        }
-        if living == 0 {
-            self.alone = Some((Instant::now(), how));
-        }
-        self.forget_ended_links();
-    }
-
-    fn link_answered(&mut self, id: u64, last: bool) {
-        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
-        link.answered = Some(last);
-        self.forget_ended_links();
-    }
-
-    fn forget_ended_links(&mut self) {
-        if let Phase::Finished { heard, .. } = &mut self.phase {
-            *heard |= self.links.iter().any(Connection::was_heard);
-        }
-        self.links.retain(|link| link.read.is_none() || link.answered.is_none());
-        self.show_links();
-    }
-
-    fn drop_silent_links(&mut self) {
-        let silent = |link: &&mut Connection| link.lives() && link.pulse.silent() >= self.stall;
-        for link in self.links.iter_mut().filter(silent) {
-            link.drop_for(format!("was silent for {} s", self.stall.as_secs_f32()));
-        }
-    }
-
-    /// Says the run's error on all links, and waits until the senders close them, but not long.
+    /// Says the run's error on all links, and waits until the sender closes them, but not long.
     fn tell_failure(&mut self) {
         let Err(error) = self.stop().check() else { return };
-        let failed = Answer::Failed { status: error.status(), reason: error.to_string() };
-        self.links.iter().for_each(|link| link.answers.last(failed.clone()));
+        self.roster.say_last(Answer::Failed { status: error.status(), reason: error.to_string() });
         let until = Instant::now() + TELLING;
-        while !self.links.is_empty()
+        while !self.roster.is_empty()
             && let Ok(report) = self.reports.recv_deadline(until)
         {
             match report {
-                Report::Read { id, why } => self.link_ended(id, why),
-                Report::Answered { id, last } => self.link_answered(id, last),
+                Report::Read { id, why } => self.roster.ended(id, why),
+                Report::Answered { id, last } => self.roster.answered(id, last),
                 Report::End(..) | Report::Finished => {}
             }
         }
     }
 
-    fn living(&self) -> usize {
-        self.links.iter().filter(|link| link.lives()).count()
-    }
-
-    fn show_links(&self) {
-        let living = self.living();
-        self.terms.figures.set_links(living as u64);
-        self.terms.figures.threads(Stage::Link, living);
+    fn or_fail(&self, result: Result<()>) {
+        if let Err(error) = result {
+            self.stop().fail(error);
+        }
     }
 
     fn stop(&self) -> &Stop {
         &self.terms.stop
     }
-}
-
-fn done(received: &Received) -> Answer {
-    Answer::Done { end: received.end, size: received.size }
 }

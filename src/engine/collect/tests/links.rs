@@ -106,7 +106,7 @@ fn a_damaged_header_ends_its_link_alone() {
     first.expect_hung_up();
     volume.frames.iter().for_each(|frame| second.send(&frame.bytes()));
     second.expect_written(offsets(&volume));
-    let said = scene.notices.lock().expect("no panic").concat();
+    let said = scene.first_notice();
     assert!(said.starts_with("link 0 from first broke: the frame header is damaged"), "{said}");
     assert!(said.ends_with("; 1 left"), "{said}");
     end(&volume, scene, second, &target);
@@ -170,7 +170,7 @@ fn a_silent_link_is_dropped_and_one_that_gives_signs_of_life_is_not() {
     lively.welcome();
     volume.frames.iter().for_each(|frame| lively.send(&frame.bytes()));
     lively.expect_written(offsets(&volume));
-    let said = scene.notices.lock().expect("no panic").concat();
+    let said = scene.first_notice();
     assert_eq!(said, "link 0 from first was silent for 0.4 s; 1 left");
     end(&volume, scene, lively, &target);
 }
@@ -261,7 +261,7 @@ fn who_sends_and_takes_no_answers_is_hung_up() {
     }
     let second = scene.link(volume.prelude(1));
     second.welcome();
-    let said = scene.notices.lock().expect("no panic").concat();
+    let said = scene.first_notice();
     assert!(said.contains("it does not take its answers"), "{said}");
     scene.stop.fail(crate::error::Error::signal(2));
     drop((peer, second));

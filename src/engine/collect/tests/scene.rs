@@ -96,6 +96,18 @@ impl Scene {
         }
     }
 
+    /// Waits until the user is told something: the first of it.
+    pub fn first_notice(&self) -> String {
+        let began = Instant::now();
+        loop {
+            if let Some(said) = self.notices.lock().expect("no panic").first() {
+                return said.clone();
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing is said");
+            std::thread::yield_now();
+        }
+    }
+
     /// No more links will come.
     pub fn close_door(&mut self) {
         self.links = None;

@@ -178,14 +178,13 @@ impl State {
     }
 }
 
-fn over_breaking_links(seed: u64, in_order: bool) {
-    let volume = Volume::new(24);
+fn over_breaking_links(volume: &Volume, seed: u64, in_order: bool) {
     let write_takes = Duration::from_micros(if seed.is_multiple_of(3) { 300 } else { 0 });
     let target = Arc::new(MemoryTarget { in_order, write_takes, ..Default::default() });
-    let (scene, first) = Scene::start(&volume, target.clone(), Terms { buffers: 8, ..Terms::default() });
+    let (scene, first) = Scene::start(volume, target.clone(), Terms { buffers: 8, ..Terms::default() });
     let window = first.welcome().window as usize;
     first.close();
-    let sender = Sender::new(&volume, &scene, window);
+    let sender = Sender::new(volume, &scene, window);
     std::thread::scope(|scope| {
         for number in 0..LINKS {
             let sender = &sender;
@@ -194,17 +193,19 @@ fn over_breaking_links(seed: u64, in_order: bool) {
     });
     let last = scene.link(volume.prelude(0));
     last.send(&volume.end);
-    last.expect_done(&volume);
+    last.expect_done(volume);
     last.close();
-    scene.expect_whole(&volume, &target);
+    scene.expect_whole(volume, &target);
 }
 
 #[test]
 fn any_order_over_links_that_break_and_damage() {
-    (1..=100).for_each(|seed| over_breaking_links(seed, false));
+    let volume = Volume::new(24);
+    (1..=100).for_each(|seed| over_breaking_links(&volume, seed, false));
 }
 
 #[test]
 fn in_order_over_links_that_break_and_damage() {
-    (1..=100).for_each(|seed| over_breaking_links(seed, true));
+    let volume = Volume::new(24);
+    (1..=100).for_each(|seed| over_breaking_links(&volume, seed, true));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::scene::{Scene, Terms};
 use super::volume::{MemoryTarget, Volume};
 use crate::error::{Error, Status};
+use crate::volume::FileTarget;
 use crate::wire::{Answer, FrameHeader};
 
 fn target() -> Arc<MemoryTarget> {
@@ -160,4 +161,29 @@ fn while_the_target_is_put_on_stable_storage_links_are_alive_and_not_hungry() {
     assert!(last.0 <= 1 && last.1 >= 3, "{last:?}");
     peer.close();
     scene.expect_whole(&volume, &target);
+}
+
+#[test]
+fn a_file_has_its_name_when_all_is_there_and_not_before() {
+    let volume = Volume::new(40);
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("image");
+    let target = Arc::new(FileTarget::open(&path, "image").expect("a new file"));
+    let (scene, first) = Scene::start(&volume, target, Terms::default());
+    let links: Vec<_> = (1..4).map(|number| scene.link(volume.prelude(number))).collect();
+    for (n, frame) in volume.frames.iter().enumerate() {
+        let link = if n % 4 == 0 { &first } else { &links[n % 4 - 1] };
+        link.send(&frame.bytes());
+    }
+    for (n, link) in std::iter::once(&first).chain(&links).enumerate() {
+        link.welcome();
+        link.expect_written(volume.frames.iter().skip(n).step_by(4).map(|frame| frame.header.offset));
+    }
+    assert!(!path.exists());
+    first.send(&volume.end);
+    links[2].expect_done(&volume);
+    assert!(std::fs::read(&path).expect("it is there") == volume.bytes);
+    first.expect_done(&volume);
+    first.close();
+    assert_eq!(scene.result().expect("it is whole").size, volume.bytes.len() as u64);
 }
