@@ -98,6 +98,10 @@ impl Send {
             Resumption::FromToken(token) => (token.part_size, token.digest),
             _ => (self.part_size, self.digest),
         };
+        if resumption.is_wanted() && digest == DigestKind::None {
+            let why = "without digests nothing of what is there can be compared";
+            return Err(Error::usage("cannot go on", "--digest none", why).way_out("leave --resume away"));
+        }
         let workshop = self.resources.workshop(part_size, self.compress.work())?;
         let link = match self.links.ways(&destinations, resumption.is_wanted(), stop)? {
             Some(ways) => Way::Links(ways),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::address::{Address, PortRange};
 use super::dial::Dialer;
 use super::key::Key;
-use super::{Dial, HangUp, Link, Security};
+use super::{Dial, HangUp, Link, Security, pipe};
 use crate::error::{Error, Result, Status};
 use crate::stop::{Interruptible, Stop};
 use crate::wire::prelude::VERSION;
@@ -152,8 +152,13 @@ impl Ssh {
         let _ = to.write_all(line.as_bytes());
         let greeting = self.hear(&from, &mut process, stop)?;
         self.learn(&greeting)?;
-        let hang_up = HangUp::new(move || process.end());
-        Ok(Link { name: self.name(), reader: Box::new(from), writer: Box::new(to), hang_up })
+        let Link { name, reader, writer, hang_up } = pipe::link(from, to, &self.name());
+        // What ssh was started with may outlive it and keep its pipes, as a command to proxy the connection.
+        let hang_up = HangUp::new(move || {
+            process.end();
+            hang_up.hang_up();
+        });
+        Ok(Link { name, reader, writer, hang_up })
     }
 
     fn command(&self, again: bool) -> Result<Command> {

@@ -1,5 +1,6 @@
 //! The target of a run, opened or gone on with, and what becomes of it at the end.
 
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::sync::Arc;
 
@@ -55,15 +56,28 @@ impl Recv {
         let OpenTarget { target, held, in_place, journal: place, mut notices } = open;
         let mut landed = Landed { held, journal: None, in_place, digest: prelude.digest };
         let mut holds: Option<Arc<dyn Holds>> = None;
-        if let Some(place) = place {
-            let (journal, earlier) = self.journal(&place, prelude, &target, stop)?;
-            match earlier {
-                Some(earlier) => holds = Some(Arc::new(earlier)),
-                None if prelude.resumes => notices.push(format!("{}: nothing to go on with", place.name())),
-                None => {}
+        let earlier = match &place {
+            Some(place) if self.resume && prelude.resumes => earlier(place, prelude, &target, stop)?,
+            _ => None,
+        };
+        let journal = match (earlier, place) {
+            (Some((journal, held)), Some(place)) => {
+                holds = Some(Arc::new(Earlier(held)));
+                Some((journal, place))
             }
-            landed.journal = journal.map(|journal| (Arc::new(Journaling(journal)), place));
-        }
+            (_, place) => {
+                refuse_to_guess(prelude, self.target.as_deref())?;
+                match place {
+                    Some(_) if prelude.resumes && self.resume => {
+                        notices.push("nothing to go on with: all of it is sent".into())
+                    }
+                    Some(_) if self.resume => notices.push("the sender does not resume: all of it is sent".into()),
+                    _ => {}
+                }
+                place.and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
+            }
+        };
+        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(journal)), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
     }
@@ -79,25 +93,52 @@ impl Recv {
             notices: Vec::new(),
         })
     }
+}
 
-    /// Goes on with the journal of an earlier transfer where both sides want that, or begins one.
-    fn journal(
-        &self,
-        place: &JournalPlace,
-        prelude: &Prelude,
-        target: &Arc<dyn Target>,
-        stop: &Stop,
-    ) -> Result<(Option<Journal>, Option<Earlier>)> {
-        if self.resume
-            && prelude.resumes
-            && let Some((journal, about, held)) = Journal::resume(place, target.clone(), stop)?
-        {
-            about.check(prelude, place.name())?;
-            return Ok((Some(journal), Some(Earlier(held))));
-        }
-        let about = About::of(prelude, place);
-        Journal::begin(place, &about, target.clone(), stop).map(|journal| (Some(journal), None))
+/// The journal of an earlier transfer that this one goes on with, if there is one.
+fn earlier(
+    place: &JournalPlace,
+    prelude: &Prelude,
+    target: &Arc<dyn Target>,
+    stop: &Stop,
+) -> Result<Option<(Journal, Held)>> {
+    let Some((journal, about, held)) = Journal::resume(place, target.clone(), stop)? else { return Ok(None) };
+    about.check(prelude, place.name())?;
+    let refused = |why: &str| Err(Error::guard("cannot go on with the transfer", place.name(), why));
+    if prelude.digest == DigestKind::None {
+        let why = "it has no digests by which what is there could be compared";
+        return refused(why).map_err(|e| e.way_out("without --resume all of it is sent"));
     }
+    // Over a pipe the sender has not heard what is there, but was told by a token.
+    if !prelude.answers && prelude.transfer != about.id {
+        let way_out = format!("take the one that `lvpipe recv --resume-token {}` prints now", place.name());
+        return refused("the sender's token is of another transfer to it").map_err(|e| e.way_out(way_out));
+    }
+    Ok(Some((journal, held)))
+}
+
+/// A stream from a pipe that goes on with an earlier one lacks what that one has brought.
+fn refuse_to_guess(prelude: &Prelude, target: Option<&OsStr>) -> Result<()> {
+    if prelude.answers || !prelude.resumes {
+        return Ok(());
+    }
+    let name = target.unwrap_or_default().to_string_lossy();
+    let why = "the stream goes on with an earlier one, of which there is no journal";
+    Err(Error::guard("cannot go on with the transfer", name, why).way_out("send all of it, without --resume TOKEN"))
+}
+
+/// Begins a journal. A transfer that cannot have one goes on without.
+fn begin(
+    place: &JournalPlace,
+    prelude: &Prelude,
+    target: &Arc<dyn Target>,
+    notices: &mut Vec<String>,
+    stop: &Stop,
+) -> Option<Journal> {
+    let begun = Journal::begin(place, &About::of(prelude, place), target.clone(), stop);
+    begun
+        .map_err(|error| notices.push(format!("{error}\n  if the transfer ends early it cannot be gone on with")))
+        .ok()
 }
 
 impl Landed {

@@ -47,7 +47,7 @@ pub struct Collecting {
     /// Random, of this run.
     pub incarnation: [u8; 16],
     /// How long a link may be silent before it is dropped; zero: for ever. A quarter of it is how often the sender
-    /// is given a sign of life, but no less often than every 10 s.
+    /// is given a sign of life, but no less often than every second.
     pub stall: Duration,
     /// How long to wait for a link when there is none, unless none can come.
     pub retry_for: Duration,

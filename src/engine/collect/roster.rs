@@ -19,7 +19,7 @@ const MOST_REFUSALS: usize = 16;
 
 /// The links of a transfer.
 pub(super) struct Roster {
-    /// The first link's; the others' are the same but for the number.
+    /// The first link's; the others' are the same but for the number, and may resume where the first did not.
     pub(super) prelude: Prelude,
     pub(super) intake: Arc<Intake>,
     pub(super) terms: Arc<Terms>,
@@ -71,7 +71,9 @@ impl Roster {
             self.refuse(link, "the receiver is busy with another transfer");
             return Ok(());
         }
-        if (Prelude { link: self.prelude.link, ..prelude.clone() }) != self.prelude {
+        // A sender that did not resume at first would, where the receiver was started again meanwhile.
+        let Prelude { link: first, resumes, .. } = self.prelude;
+        if (Prelude { link: first, resumes, ..prelude.clone() }) != self.prelude {
             self.refuse(link, "the link's prelude is not the one that the transfer's first link had");
             return Ok(());
         }
@@ -92,7 +94,8 @@ impl Roster {
     pub(super) fn welcome(&mut self, crew: &mut Crew, link: Link, number: u16) -> Result<()> {
         self.opened += 1;
         // Link 0 is the one that a sender waits for before it makes others. Made anew, it may have lost the list.
-        let have = self.prelude.resumes && number == 0;
+        // Of several receivers the second is met over the sender's link 1.
+        let have = self.prelude.resumes && (number == 0 || self.opened == 1);
         let link = Connection::open(crew, link, (self.opened, number), have, &self.intake, &self.terms)?;
         if let Some(last) = &self.last {
             link.answers.last(last.clone());

@@ -32,8 +32,8 @@ use crate::wire::{Answer, End, FrameHeader, Prelude, Welcome};
 const MOST_LINKS: usize = 64;
 /// The window of a target that takes its parts in any order: what bounds it is the ledger's memory, some 10 MB.
 const WIDE_WINDOW: usize = 1 << 16;
-/// How often a link gives a sign of life, at least.
-const ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How often a link gives a sign of life, at least: the sender's patience may be much shorter than ours.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How long a sender that did not hear that all is done may take to ask again.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long telling a failure may take.

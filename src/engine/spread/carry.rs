@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::PoisonError;
 use std::thread;
+use std::time::Duration;
 
 use super::greet::refusal;
 use super::guard::Guarded;
@@ -12,6 +13,9 @@ use crate::engine::link_writer::LinkWriter;
 use crate::error::{Error, Result, Status};
 use crate::link::Link;
 use crate::wire::{Answer, FrameHeader, FrameKind, WireError};
+
+/// How often a link gives a sign of life, at least.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Peer {
     /// Carries frames over a link until it breaks, is not needed any more, or all is done.
@@ -42,7 +46,9 @@ impl Peer {
                 let written = self.write_frames(&mut writer, id, &guarded);
                 // Its end is what the receiver sees of an orderly good-bye.
                 drop(writer);
-                if written.is_err() || self.is_over() {
+                // Where this side has given up the receiver is left the time to read why, and closes the link: a
+                // connection that is closed before its answers are read is reset, and all that was said is lost.
+                if written.is_err() || self.outcome().is_some() {
                     hang_up.hang_up();
                 }
                 let heard = listening.join().unwrap_or(Ok(()));
@@ -67,8 +73,8 @@ impl Peer {
         id: LinkId,
         guarded: &Guarded,
     ) -> io::Result<()> {
-        // Often enough for the other side's patience, which is as long as ours.
-        let patience = self.terms.stall / 4;
+        // Often enough for the other side's patience too, which may be shorter.
+        let patience = (self.terms.stall / 4).min(ALIVE_EVERY);
         loop {
             match self.outbox.next(id, patience) {
                 Next::Frame { frame, whole } => self.write_frame(to, &frame, whole, guarded)?,

@@ -20,7 +20,6 @@ mod guard;
 mod outbox;
 mod peer;
 
-use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,14 +32,15 @@ use crate::error::{Error, Result, Status};
 use crate::link::{Dial, Link};
 use crate::progress::Figures;
 use crate::stop::{Stop, Stopped};
-use crate::wire::{End, Prelude};
+use crate::wire::{End, Prelude, Welcome};
 use greet::{Greeted, greet};
 pub use growth::LinkCount;
 use outbox::SharedFrame;
 use peer::{Ended, NewPeer, Peer};
 
-/// How long a receiver that was started again may be in the way of itself.
-const PREDECESSOR: Duration = Duration::from_secs(15);
+/// How long the first link is tried for: a connection may break at once, a receiver be just starting; but a wrong
+/// address is to be known soon.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How links are used.
 #[derive(Clone)]
@@ -78,9 +78,9 @@ pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms:
         Input::Stream(_) => None,
     };
     let mut input = Some(input);
-    let mut sending = sending;
+    let mut successor = None;
     loop {
-        let pass = Pass { dials, terms, is_first: input.is_some(), stop: sending.stop.child() };
+        let pass = Pass { dials, terms, stop: sending.stop.child() };
         let this = Sending { stop: pass.stop.clone(), ..sending.again() };
         // The first pass takes the input itself, later ones what is kept of it.
         let input = match (input.take(), &mut again) {
@@ -88,12 +88,12 @@ pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms:
             (None, Some((source, map))) => Input::Volume { source: source.clone(), map: map.clone() },
             (None, None) => return Err(restarted(dials)),
         };
-        match pass.run(input, this)? {
-            Some(sent) => return Ok(sent),
-            None => {
+        match pass.run(input, this, successor)? {
+            Outcome::Sent(sent) => return Ok(sent),
+            Outcome::Restarted(greeted) => {
                 (terms.notice)("the receiver was started again: going on with what it has");
                 sending.figures.restart();
-                sending.prelude.resumes = true;
+                successor = Some(greeted);
             }
         }
     }
@@ -108,16 +108,35 @@ fn restarted(dials: &[Arc<dyn Dial>]) -> Error {
 struct Pass<'a> {
     dials: &'a [Arc<dyn Dial>],
     terms: &'a Terms,
-    is_first: bool,
     stop: Stop,
 }
 
+/// How a pass ended.
+enum Outcome {
+    Sent(Sent),
+    /// The receiver was started again: a link to it.
+    Restarted(Greeted),
+}
+
 impl Pass<'_> {
-    /// What was sent; `None` when the receiver was started again.
-    fn run(&self, input: Input, mut sending: Sending) -> Result<Option<Sent>> {
+    /// Goes through the source. `successor` is the link to a receiver that was started again.
+    fn run(&self, input: Input, mut sending: Sending, successor: Option<Greeted>) -> Result<Outcome> {
         let figures = sending.figures.clone();
         let all_up = Arc::default();
-        let (met, mut failed) = self.meet(&sending.prelude, &figures, &all_up)?;
+        let new = |dials, welcome| NewPeer {
+            dials,
+            prelude: sending.prelude.clone(),
+            welcome,
+            terms: self.terms.clone(),
+            figures: figures.clone(),
+            stop: self.stop.clone(),
+            all_up: Arc::clone(&all_up),
+        };
+        let (met, mut failed) = match successor {
+            None => self.meet(&sending.prelude, new)?,
+            // There was only this one, and all ways led to it.
+            Some(greeted) => (vec![Met::new(greeted, |welcome| new(self.dials.to_vec(), welcome))], Vec::new()),
+        };
         sending.held = common(&met);
         let mut crew = Crew::new(&self.stop);
         let (production, steady_source) = Production::start(&mut crew, input, sending)?;
@@ -132,17 +151,20 @@ impl Pass<'_> {
             }
         })?;
         for (peer, links) in everyone.clone().into_iter().zip(links) {
-            let (stop, everyone) = (self.stop.clone(), everyone.clone());
+            let (stop, everyone, notice) = (self.stop.clone(), everyone.clone(), self.terms.notice.clone());
             crew.start("receiver", Blocks::OnVolume, move || {
                 peer.run(links);
                 end_if_none_is_left(&everyone, &stop);
+                if let (false, Some(Ended::Failed(error))) = (stop.is_set(), peer.outcome()) {
+                    (notice)(&error.to_string());
+                }
             })?;
         }
         let done = crew.wait();
         drop(steady_source);
         let outcomes: Vec<Option<Ended>> = everyone.iter().map(|peer| peer.outcome()).collect();
-        if let [Some(Ended::Restarted)] = outcomes[..] {
-            return Ok(None);
+        if let ([Some(Ended::Restarted)], Some(greeted)) = (&outcomes[..], everyone[0].successor()) {
+            return Ok(Outcome::Restarted(greeted));
         }
         done?;
         for (peer, outcome) in everyone.iter().zip(outcomes) {
@@ -159,22 +181,21 @@ impl Pass<'_> {
             }
         }
         let end = end.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| panicked("a worker"))?;
-        Ok(Some(Sent { end, failed }))
+        Ok(Outcome::Sent(Sent { end, failed }))
     }
 
     /// Makes the first link of every dial, and finds out which of them lead to one receiver.
     fn meet(
         &self,
         prelude: &Prelude,
-        figures: &Arc<Figures>,
-        all_up: &Arc<AtomicU16>,
+        new: impl Fn(Vec<Arc<dyn Dial>>, Welcome) -> NewPeer,
     ) -> Result<(Vec<Met>, Vec<Error>)> {
         let mut met: Vec<Met> = Vec::new();
         let mut failed = Vec::new();
         for (turn, dial) in (0u16..).zip(self.dials) {
             // Two ways to one receiver have different numbers there.
             let number = if dial.is_standby(0) { 0 } else { turn };
-            let Greeted { link, number, welcome, have } = match self.greet_first(&**dial, number, prelude) {
+            let greeted = match self.greet_first(&**dial, number, prelude) {
                 Ok(greeted) => greeted,
                 Err(error) => {
                     self.stop.check()?;
@@ -182,21 +203,14 @@ impl Pass<'_> {
                     continue;
                 }
             };
-            if let Some(met) = met.iter_mut().find(|met| met.new.welcome.incarnation == welcome.incarnation) {
-                met.new.dials.push(dial.clone());
-                met.links.push((number, link));
-                continue;
+            let incarnation = greeted.welcome.incarnation;
+            match met.iter_mut().find(|met| met.new.welcome.incarnation == incarnation) {
+                Some(met) => {
+                    met.new.dials.push(dial.clone());
+                    met.links.push((greeted.number, greeted.link));
+                }
+                None => met.push(Met::new(greeted, |welcome| new(vec![dial.clone()], welcome))),
             }
-            let new = NewPeer {
-                dials: vec![dial.clone()],
-                prelude: prelude.clone(),
-                welcome,
-                terms: self.terms.clone(),
-                figures: figures.clone(),
-                stop: self.stop.clone(),
-                all_up: all_up.clone(),
-            };
-            met.push(Met { new, links: vec![(number, link)], held: HeldAtTarget::new(have) });
         }
         match failed.pop() {
             Some(error) if met.is_empty() => Err(error),
@@ -208,8 +222,7 @@ impl Pass<'_> {
         }
     }
 
-    /// The first link must be there at once, so that a wrong name is known at once; in a later pass the receiver may
-    /// just be starting.
+    /// The first link to a receiver. An ssh that fails is not started again: it may ask for a password each time.
     fn greet_first(&self, dial: &dyn Dial, number: u16, prelude: &Prelude) -> Result<Greeted> {
         let begun = Instant::now();
         loop {
@@ -217,13 +230,9 @@ impl Pass<'_> {
                 Ok(greeted) => return Ok(greeted),
                 Err(error) => error,
             };
-            let patience = match error.status() {
-                _ if self.is_first => Duration::ZERO,
-                // The one before may be on its way out, and still hold the target.
-                Status::Peer => self.terms.retry_for.min(PREDECESSOR),
-                _ => self.terms.retry_for,
-            };
-            if begun.elapsed() >= patience || self.stop.sleep(Duration::from_millis(500)).is_err() {
+            let may_pass = error.status() == Status::Io && !dial.is_standby(number);
+            let time = FIRST_PATIENCE.min(self.terms.retry_for);
+            if !may_pass || begun.elapsed() >= time || self.stop.sleep(Duration::from_millis(200)).is_err() {
                 return Err(error);
             }
         }
@@ -235,6 +244,13 @@ struct Met {
     new: NewPeer,
     links: Vec<(u16, Link)>,
     held: HeldAtTarget,
+}
+
+impl Met {
+    fn new(greeted: Greeted, new: impl FnOnce(Welcome) -> NewPeer) -> Self {
+        let Greeted { link, number, welcome, have } = greeted;
+        Met { new: new(welcome), links: vec![(number, link)], held: HeldAtTarget::new(have) }
+    }
 }
 
 /// What all receivers hold: only that need not be sent.

@@ -4,7 +4,7 @@
 //! The receiver's own thread decides how many links there are and how long to be without any; each link has a
 //! thread that makes it, carries frames over it ([`carry`](super::carry)) and makes it again when it broke.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result, Status};
 use crate::link::{Dial, Link};
 use crate::progress::{Figures, Stage};
 use crate::stop::Stop;
-use crate::wire::{Prelude, Welcome};
+use crate::wire::{DigestKind, Prelude, Welcome};
 
 /// Pauses between tries to make a link again: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -50,6 +50,8 @@ pub(super) struct Peer {
     /// Ends with the run, and when all is over with this receiver.
     pub(super) stop: Stop,
     pub(super) ended: Mutex<Option<Ended>>,
+    /// The first link to a receiver that was started again.
+    successor: Mutex<Option<Greeted>>,
     next_id: AtomicU64,
     links: Mutex<Links>,
     /// Links that are up, over all receivers.
@@ -59,10 +61,14 @@ pub(super) struct Peer {
 struct Links {
     /// By number, those that are up.
     up: BTreeMap<u16, LinkId>,
+    /// Numbers that a thread looks after.
+    kept_up: BTreeSet<u16>,
     /// Numbers that are not to be made again.
     retired: Vec<u16>,
-    /// Since when there has been none.
-    none_since: Instant,
+    /// Since when there has been none, if there is none.
+    alone: Option<Instant>,
+    /// How long there was none before, since one was last of any use.
+    alone_before: Duration,
     last_error: Option<Error>,
 }
 
@@ -81,18 +87,26 @@ impl Peer {
     pub(super) fn new(new: NewPeer) -> Self {
         let NewPeer { dials, prelude, welcome, terms, figures, stop, all_up } = new;
         let name = dials.first().map(|dial| dial.name()).unwrap_or_default();
-        let links =
-            Links { up: BTreeMap::new(), retired: Vec::new(), none_since: Instant::now(), last_error: None };
+        let links = Links {
+            up: BTreeMap::new(),
+            kept_up: BTreeSet::new(),
+            retired: Vec::new(),
+            alone: Some(Instant::now()),
+            alone_before: Duration::ZERO,
+            last_error: None,
+        };
         Peer {
             name,
             outbox: Outbox::new(welcome.window),
             dials,
-            prelude,
+            // A receiver that was started again in between goes on with what it has, if it can be compared.
+            prelude: Prelude { resumes: prelude.digest != DigestKind::None, ..prelude },
             welcome,
             terms,
             figures,
             stop: stop.child(),
             ended: Mutex::default(),
+            successor: Mutex::default(),
             next_id: AtomicU64::new(0),
             links: Mutex::new(links),
             all_up,
@@ -142,7 +156,8 @@ impl Peer {
     /// Gives the receiver up when there has been no link for too long.
     fn check_presence(&self) {
         let links = self.links();
-        if !links.up.is_empty() || links.none_since.elapsed() <= self.terms.retry_for {
+        let is_lost = |since: Instant| links.alone_before + since.elapsed() > self.terms.retry_for;
+        if !links.alone.is_some_and(is_lost) {
             return;
         }
         let why = links.last_error.as_ref().map_or_else(|| "no link".to_string(), ToString::to_string);
@@ -155,9 +170,12 @@ impl Peer {
     }
 
     fn add_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>) {
-        // One less than 65536 numbers are in use, since there are at most as many links.
-        let Some(number) = (0..u16::MAX).find(|n| !numbers.contains(n) && !self.is_standby(*n)) else { return };
-        self.links().retired.retain(|retired| *retired != number);
+        let mut links = self.links();
+        // One that was given up may still wait for its last answers: then its number is in use.
+        let free = (0..self.prelude.links).find(|n| !links.kept_up.contains(n) && !self.is_standby(*n));
+        let Some(number) = free else { return };
+        links.retired.retain(|retired| *retired != number);
+        drop(links);
         numbers.push(number);
         self.start_slot(scope, number, None);
     }
@@ -172,9 +190,11 @@ impl Peer {
     }
 
     fn start_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, number: u16, first: Option<Link>) {
-        let started = thread::Builder::new()
-            .name(format!("link-{number}"))
-            .spawn_scoped(scope, move || self.keep_up(number, first));
+        self.links().kept_up.insert(number);
+        let started = thread::Builder::new().name(format!("link-{number}")).spawn_scoped(scope, move || {
+            self.keep_up(number, first);
+            self.links().kept_up.remove(&number);
+        });
         if let Err(e) = started {
             self.end(Ended::Failed(Error::io("cannot start thread", "link", &e)));
         }
@@ -187,14 +207,23 @@ impl Peer {
         while !self.stop.is_set() && !self.links().retired.contains(&number) {
             let link = match first.take() {
                 Some(link) => Ok(link),
-                None => self.make(number, tries),
+                // It would be another receiver, while this one can still be reached.
+                None if self.is_standby(number) && self.has_links() => Err(None),
+                None => self.make(number, tries).map_err(Some),
             };
-            match link.and_then(|link| self.carry_counted(number, link, &mut pause)) {
-                Ok(()) => {}
-                // It may be another host's by now, or one that is just starting: within the time for tries.
-                Err(error) => self.failed(number, error),
-            }
+            let helped = match link {
+                Ok(link) => self.carry_counted(number, link),
+                Err(error) => {
+                    error.into_iter().for_each(|error| self.failed(number, error));
+                    false
+                }
+            };
             tries += 1;
+            // One that was of use is made again at once; one that breaks before is not tried at full speed.
+            if helped {
+                pause = FIRST_PAUSE;
+                continue;
+            }
             if self.stop.sleep(pause).is_err() {
                 return;
             }
@@ -202,6 +231,7 @@ impl Peer {
         }
     }
 
+    /// It may be another host's by now, or one that is just starting: it is tried for as long as the user says.
     fn failed(&self, number: u16, error: Error) {
         let mut links = self.links();
         let only_standby = links.up.keys().all(|number| self.is_standby(*number)) && !links.up.is_empty();
@@ -216,30 +246,46 @@ impl Peer {
 
     fn make(&self, number: u16, tries: usize) -> Result<Link> {
         let dial = &self.dials[tries % self.dials.len()];
-        let Greeted { link, welcome, .. } = greet(&**dial, number, &self.prelude, self.terms.stall, &self.stop)?;
-        if welcome.incarnation != self.welcome.incarnation {
-            link.hang_up.hang_up();
-            self.end(Ended::Restarted);
+        let greeted = greet(&**dial, number, &self.prelude, self.terms.stall, &self.stop)?;
+        if greeted.welcome.incarnation == self.welcome.incarnation {
+            return Ok(greeted.link);
         }
-        Ok(link)
+        // Only the first is told what the receiver holds.
+        self.successor.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(greeted);
+        self.end(Ended::Restarted);
+        Err(Error::new(Status::Io, "receiver lost", &self.name, "it was started again"))
     }
 
-    fn carry_counted(&self, number: u16, link: Link, pause: &mut Duration) -> Result<()> {
+    /// Whether the link was of any use.
+    fn carry_counted(&self, number: u16, link: Link) -> bool {
         let id = LinkId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        self.links().up.insert(number, id);
+        let mut links = self.links();
+        links.up.insert(number, id);
+        if let Some(since) = links.alone.take() {
+            links.alone_before += since.elapsed();
+        }
+        drop(links);
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_add(1, Ordering::SeqCst)) + 1);
         let (helped, carried) = self.carry(link, id, self.is_standby(number));
         self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_sub(1, Ordering::SeqCst)) - 1);
         let mut links = self.links();
         links.up.remove(&number);
-        if links.up.is_empty() {
-            links.none_since = Instant::now();
-        }
-        // One that breaks before it is of any use is not tried at full speed.
         if helped {
-            *pause = FIRST_PAUSE;
+            links.alone_before = Duration::ZERO;
         }
-        carried
+        if links.up.is_empty() {
+            links.alone = Some(Instant::now());
+        }
+        let is_last = links.up.is_empty() && !self.stop.is_set();
+        drop(links);
+        if let Err(error) = carried {
+            if is_last {
+                let time = self.terms.retry_for.as_secs_f64();
+                (self.terms.notice)(&format!("{}: no link is left, trying for {time} s: {error}", self.name));
+            }
+            self.failed(number, error);
+        }
+        helped
     }
 
     /// It is over with this receiver. Only the first reason counts.
@@ -265,6 +311,15 @@ impl Peer {
     /// How it ended; `None` where the run was ended first.
     pub(super) fn outcome(&self) -> Option<Ended> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The link to the receiver that is there now, where it was started again.
+    pub(super) fn successor(&self) -> Option<Greeted> {
+        self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn has_links(&self) -> bool {
+        !self.links().up.is_empty()
     }
 
     fn is_standby(&self, number: u16) -> bool {
