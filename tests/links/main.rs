@@ -2,16 +2,30 @@
 
 /// Images whose blocks are stamped with their place, for all of them.
 #[path = "../transfer/image.rs"]
+#[allow(dead_code, reason = "shared with the tests of pipes, which need more of it")]
 mod image;
 /// A receiver that listens, and senders to it, for all of them.
 mod party;
 /// lvpipe as a process, for all of them.
 #[path = "../transfer/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of pipes, which need more of it")]
 mod process;
 /// A network that cuts, corrupts, goes silent and crawls.
 mod proxy;
 
-/// Connections that break, lie, die and crawl: what was sent arrives, once.
+/// A supervisor that hands over a socket and is told how it goes.
+mod activation;
+/// Ends of a run from outside: both sides end, and say why.
+mod ending;
+/// Connections that break, lie, die and crawl: what was sent arrives, and the run ends.
 mod faults;
+/// Receivers started over ssh: a stand-in for it, and the real one.
+mod over_ssh;
+/// What a receiver or a sender refuses is told on the other side; strangers are dropped.
+mod refused;
+/// Transfers that end early are gone on with, and only then.
+mod resume;
 /// What was sent is what is received, over one link and over many.
 mod round_trip;
+/// Several receivers at once.
+mod several;

@@ -4,7 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::process::{Ran, Running, lvpipe, start, wait_until};
+
+/// Both sides with a key, or without: every behaviour holds for both.
+pub const INSECURE: &[&str] = &["--insecure"];
+pub const ENCRYPTED: &[&str] = &[];
 
 /// A running `lvpipe recv -I`.
 pub struct Receiver {
@@ -38,13 +44,37 @@ impl Receiver {
     /// The key that it has printed.
     #[track_caller]
     pub fn key(&self) -> String {
+        // The key's line is the last of what it says then.
+        wait_until("the key is printed", || self.printed_key().is_some());
+        self.printed_key().expect("it is printed")
+    }
+
+    fn printed_key(&self) -> Option<String> {
         let said = self.running.said();
-        let key = said.split_whitespace().find(|word| word.starts_with("lvk1-"));
-        key.unwrap_or_else(|| panic!("no key in {said}")).to_string()
+        let line = said.lines().find(|line| line.trim_start().starts_with("lvk1-"))?;
+        said.contains(&format!("{line}\n")).then(|| line.trim().to_string())
+    }
+
+    /// `lvpipe send ARGS SOURCE -O` this receiver, as secure as it is.
+    pub fn sender(&self, args: &[&str], source: &Path) -> Command {
+        self.sender_through(self.address, args, source)
+    }
+
+    /// The same through a proxy.
+    pub fn sender_through(&self, address: SocketAddr, args: &[&str], source: &Path) -> Command {
+        let mut command = send_to(address, args, source);
+        wait_until("the receiver has told all", || self.running.said().matches('\n').count() >= 3);
+        let said = self.running.said();
+        if said.contains("--insecure") {
+            command.arg("--insecure");
+        } else if !said.contains("--key-file") && !said.contains("the same key") {
+            command.env("LVPIPE_KEY", self.key());
+        }
+        command
     }
 }
 
-/// `lvpipe send SOURCE -O ADDRESS ARGS`.
+/// `lvpipe send -O ADDRESS ARGS SOURCE`.
 pub fn send_to(address: SocketAddr, args: &[&str], source: &Path) -> Command {
     let mut command = lvpipe(["send", "-O", &address.to_string()]);
     command.args(args).arg(source);
@@ -62,4 +92,19 @@ pub fn transfer(receiver: Receiver, sender: &mut Command) -> (Ran, Ran) {
 pub fn expect_ok((sent, received): (Ran, Ran)) -> (Ran, Ran) {
     assert!(sent.status.success() && received.status.success(), "{sent}{received}");
     (sent, received)
+}
+
+/// A number of the last line of a run with `--progress json`.
+#[track_caller]
+pub fn figure(ran: &Ran, name: &str) -> u64 {
+    let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.filter(|line| line["final"] == true).last().unwrap_or_else(|| panic!("no figures:\n{ran}"));
+    last[name].as_u64().unwrap_or_else(|| panic!("no {name}:\n{ran}"))
+}
+
+/// What `recv` has said of it as a line of figures, while it runs.
+pub fn figure_so_far(running: &Running, name: &str) -> u64 {
+    let said = running.said();
+    let mut lines = said.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.find_map(|line| line[name].as_u64()).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
 //! A network between sender and receiver that does to chosen connections what networks do: cut them, turn bits over,
-//! go silent, crawl.
+//! go silent, crawl; and to all of them at once: cut them for a while.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ pub enum Fault {
     None,
     /// Both directions are cut after so many bytes.
     CutAfter(u64),
-    /// Every bit whose number is a multiple of this is turned over, the first excepted.
-    FlipEvery(u64),
-    /// Nothing gets through after so many bytes, and nobody is told.
+    /// So many neighbouring bits are turned over, again and again after so many bytes.
+    Flip { bits: u64, every: u64 },
+    /// After so many bytes nothing gets through any more, in either direction, and nobody is told.
     SilentAfter(u64),
     /// So many bytes a second.
     Crawl(u64),
@@ -34,7 +34,12 @@ pub struct Proxy {
 struct Shared {
     to: SocketAddr,
     closed: AtomicBool,
+    /// All connections are cut, and new ones refused.
+    down: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+    from: Mutex<Vec<IpAddr>>,
     connections: AtomicUsize,
+    passed: AtomicU64,
     flipped: AtomicU64,
 }
 
@@ -46,7 +51,11 @@ impl Proxy {
         let shared = Arc::new(Shared {
             to,
             closed: AtomicBool::new(false),
+            down: AtomicBool::new(false),
+            open: Mutex::default(),
+            from: Mutex::default(),
             connections: AtomicUsize::new(0),
+            passed: AtomicU64::new(0),
             flipped: AtomicU64::new(0),
         });
         let serving = shared.clone();
@@ -64,14 +73,42 @@ impl Proxy {
         Proxy { address, shared }
     }
 
+    /// One that does no harm.
+    pub fn to(to: SocketAddr) -> Proxy {
+        Proxy::start(to, |_| Fault::None)
+    }
+
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// The addresses that they came from.
+    pub fn peers(&self) -> Vec<IpAddr> {
+        let mut peers = self.shared.from.lock().expect("no panic").clone();
+        peers.sort();
+        peers.dedup();
+        peers
+    }
+
+    /// How many bytes have been passed on to the receiver.
+    pub fn passed(&self) -> u64 {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
     /// How many bits have been turned over.
     pub fn flipped(&self) -> u64 {
         self.shared.flipped.load(Ordering::SeqCst)
+    }
+
+    /// Cuts all connections, and refuses new ones until it is [`up`](Proxy::up) again.
+    pub fn down(&self) {
+        self.shared.down.store(true, Ordering::SeqCst);
+        self.shared.cut_all();
+    }
+
+    pub fn up(&self) {
+        self.shared.down.store(false, Ordering::SeqCst);
     }
 }
 
@@ -80,30 +117,44 @@ impl Drop for Proxy {
         self.shared.closed.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
+        self.shared.cut_all();
     }
 }
 
 impl Shared {
+    fn cut_all(&self) {
+        self.open.lock().expect("no panic").drain(..).for_each(|socket| _ = socket.shutdown(Shutdown::Both));
+    }
+
     fn connection(&self, near: TcpStream, fault: Fault) {
-        if fault == Fault::Refused {
+        if fault == Fault::Refused || self.down.load(Ordering::SeqCst) {
             return;
+        }
+        if let Ok(peer) = near.peer_addr() {
+            self.from.lock().expect("no panic").push(peer.ip());
         }
         let Ok(far) = TcpStream::connect(self.to) else { return };
         let both = || Some((near.try_clone().ok()?, far.try_clone().ok()?));
-        let Some((mut back_to, mut back_from)) = both() else { return };
+        let (Some(back), Some(kept)) = (both(), both()) else { return };
+        self.open.lock().expect("no panic").extend([kept.0, kept.1]);
+        // Taken down in between.
+        if self.down.load(Ordering::SeqCst) {
+            self.cut_all();
+        }
+        let silent = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _ = io::copy(&mut back_from, &mut back_to);
+                let _ = answers(&back.1, &back.0, &silent);
                 let _ = near.shutdown(Shutdown::Write);
             });
-            let _ = self.forward(&near, &far, fault);
+            let _ = self.forward(&near, &far, fault, &silent);
             // Where the sender's side has ended, the receiver hears of it and may still answer.
             let how = if matches!(fault, Fault::CutAfter(_)) { Shutdown::Both } else { Shutdown::Write };
             let _ = (far.shutdown(how), near.shutdown(if how == Shutdown::Both { how } else { Shutdown::Read }));
         });
     }
 
-    fn forward(&self, mut near: &TcpStream, mut far: &TcpStream, fault: Fault) -> io::Result<()> {
+    fn forward(&self, mut near: &TcpStream, mut far: &TcpStream, fault: Fault, silent: &AtomicBool) -> io::Result<()> {
         let mut bytes = vec![0; 64 << 10];
         let (mut passed, begun) = (0, Instant::now());
         loop {
@@ -115,21 +166,22 @@ impl Shared {
             if step == 0 && matches!(fault, Fault::CutAfter(_)) {
                 return Ok(());
             }
-            while step == 0 {
-                if self.closed.load(Ordering::SeqCst) {
-                    return Ok(());
-                }
-                thread::sleep(Duration::from_millis(20));
+            if step == 0 {
+                silent.store(true, Ordering::SeqCst);
+                // What comes is lost, up to the end of it.
+                io::copy(&mut near, &mut io::sink())?;
+                return Ok(());
             }
             let length = near.read(&mut bytes[..step as usize])?;
             if length == 0 {
                 return Ok(());
             }
-            if let Fault::FlipEvery(bits) = fault {
-                self.flip(&mut bytes[..length], passed, bits);
+            if let Fault::Flip { bits, every } = fault {
+                self.flip(&mut bytes[..length], passed, bits, every);
             }
             far.write_all(&bytes[..length])?;
             passed += length as u64;
+            self.passed.fetch_add(length as u64, Ordering::SeqCst);
             if let Fault::Crawl(rate) = fault {
                 let due = Duration::from_secs_f64(passed as f64 / rate as f64);
                 thread::sleep(due.saturating_sub(begun.elapsed()));
@@ -137,14 +189,25 @@ impl Shared {
         }
     }
 
-    /// Turns over the bits whose number, counted over the connection, is a multiple of `every`.
-    fn flip(&self, bytes: &mut [u8], passed: u64, every: u64) {
-        let (first, end) = (passed * 8, (passed + bytes.len() as u64) * 8);
-        let mut bit = first.next_multiple_of(every).max(every);
-        while bit < end {
-            bytes[((bit - first) / 8) as usize] ^= 1 << (bit % 8);
+    /// Turns over the last bit of `bits` bytes behind every multiple of `every`, the first excepted.
+    fn flip(&self, bytes: &mut [u8], passed: u64, bits: u64, every: u64) {
+        for (byte, at) in bytes.iter_mut().zip(passed..).filter(|(_, at)| *at >= every && at % every < bits) {
+            *byte ^= 1 << (at / every % 8);
             self.flipped.fetch_add(1, Ordering::SeqCst);
-            bit += every;
+        }
+    }
+}
+
+/// Passes answers on until the connection is silent.
+fn answers(mut from: &TcpStream, mut to: &TcpStream, silent: &AtomicBool) -> io::Result<()> {
+    let mut bytes = vec![0; 16 << 10];
+    loop {
+        let length = from.read(&mut bytes)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if !silent.load(Ordering::SeqCst) {
+            to.write_all(&bytes[..length])?;
         }
     }
 }
