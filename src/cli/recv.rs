@@ -42,7 +42,8 @@ Examples:
   lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros
   lvpipe recv -I 7777 vg/vm1                            wait for a sender, print its command line and key
   lvpipe recv --resume -I 7777 vg/vm1                   go on with a transfer that ended early
-  lvpipe send --resume $(ssh host lvpipe recv --resume-token vg/vm1) | ssh host lvpipe recv --resume vg/vm1")]
+  lvpipe recv --resume-token vg/vm1                     print a token, for:
+  lvpipe send --resume TOKEN | ssh host lvpipe recv --resume vg/vm1")]
 pub struct Recv {
     /// Where to write: vg/lv, a device, a file, or - for standard output
     #[arg(required_unless_present_any = ["create", "exec"], conflicts_with = "create", value_parser = name_parser())]

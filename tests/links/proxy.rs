@@ -154,7 +154,13 @@ impl Shared {
         });
     }
 
-    fn forward(&self, mut near: &TcpStream, mut far: &TcpStream, fault: Fault, silent: &AtomicBool) -> io::Result<()> {
+    fn forward(
+        &self,
+        mut near: &TcpStream,
+        mut far: &TcpStream,
+        fault: Fault,
+        silent: &AtomicBool,
+    ) -> io::Result<()> {
         let mut bytes = vec![0; 64 << 10];
         let (mut passed, begun) = (0, Instant::now());
         loop {

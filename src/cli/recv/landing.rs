@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Recv;
 use crate::engine::{Holds, Record};
@@ -74,10 +74,15 @@ impl Recv {
                     Some(_) if self.resume => notices.push("the sender does not resume: all of it is sent".into()),
                     _ => {}
                 }
-                place.and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
+                // Where it cannot be gone on with, what an earlier one left is not believed any more either: a journal
+                // in which nothing is recorded is removed.
+                let can_go_on = prelude.digest != DigestKind::None && !stream.is_some_and(Metadata::is_file);
+                place
+                    .and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
+                    .filter(|_| can_go_on)
             }
         };
-        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(journal)), place));
+        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(RwLock::new(Some(journal)))), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
     }
@@ -147,24 +152,22 @@ impl Landed {
     /// # Errors
     /// When what was made for it cannot be kept.
     pub(super) fn keep(self) -> Result<Vec<String>> {
-        let mut notices: Vec<String> = self.held.keep()?.into_iter().collect();
-        if let Some((journal, _)) = self.journal
-            && let Some(Err(trouble)) = Arc::into_inner(journal).map(|journal| journal.0.finish())
-        {
-            notices.push(trouble.to_string());
-        }
-        Ok(notices)
+        // First, for it has the target open.
+        let trouble =
+            self.journal.and_then(|(journal, _)| journal.close()).and_then(|journal| journal.finish().err());
+        let notice = self.held.keep()?;
+        Ok(trouble.map(|trouble| trouble.to_string()).into_iter().chain(notice).collect())
     }
 
     /// The transfer failed: what is left of it.
     pub(super) fn abandon(self, error: &Error) -> Vec<String> {
-        let mut left = self.held.abandon();
         let resumable = self.journal.and_then(|(journal, place)| {
-            // Closes it.
-            drop(journal);
+            // Records what is still queued, and lets the target go.
+            drop(journal.close());
             place.left_behind()
         });
-        if self.in_place && error.status() != Status::Guard && resumable.is_none() {
+        let mut left = self.held.abandon();
+        if self.in_place && error.status() != Status::Guard {
             left.push("the target holds only a part of the volume now: receive it again before it is used".into());
         }
         left.extend(resumable);
@@ -172,12 +175,22 @@ impl Landed {
     }
 }
 
-/// The journal as the engine wants it.
-struct Journaling(Journal);
+/// The journal as the engine wants it, until it is closed: a thread of the engine that is on its way out may have it
+/// for longer.
+struct Journaling(RwLock<Option<Journal>>);
+
+impl Journaling {
+    /// The journal, which records no more.
+    fn close(&self) -> Option<Journal> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl Record for Journaling {
     fn written(&self, offset: u64, length: u64, digest: Option<Digest>) -> Result<()> {
-        self.0.written(offset, length, digest);
+        if let Some(journal) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            journal.written(offset, length, digest);
+        }
         Ok(())
     }
 }
