@@ -10,19 +10,19 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption, UnbufferedClientConnection};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
     CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime, alg_id,
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, UnbufferedServerConnection};
+use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    SupportedCipherSuite,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName,
+    ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSuite,
 };
 use zeroize::Zeroizing;
 
@@ -55,10 +55,10 @@ impl SenderTls {
         Ok(SenderTls(Arc::new(config)))
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedClientConnection, rustls::Error> {
+    pub(super) fn connection(&self) -> Result<Connection, rustls::Error> {
         // The library wants a name; it is neither sent nor checked.
         let name = ServerName::try_from("receiver").map_err(|_| rustls::Error::General("a name".into()))?;
-        UnbufferedClientConnection::new(Arc::clone(&self.0), name)
+        ClientConnection::new(Arc::clone(&self.0), name).map(Connection::Client)
     }
 }
 
@@ -81,8 +81,8 @@ impl ReceiverTls {
         Ok(ReceiverTls(Arc::new(config)))
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, rustls::Error> {
-        UnbufferedServerConnection::new(Arc::clone(&self.0))
+    pub(super) fn connection(&self) -> Result<Connection, rustls::Error> {
+        ServerConnection::new(Arc::clone(&self.0)).map(Connection::Server)
     }
 }
 
