@@ -40,7 +40,7 @@ Examples:
   lvpipe recv vg/vm1 < vm1.lvp                          restore a backup
   lvpipe recv --create vg/pool:vm1 < vm1.lvp            restore it into a new thin volume
   lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros
-  lvpipe recv -I 7777 vg/vm1                            wait for a sender, print its command line and key
+  lvpipe recv -I 7777 vg/vm1                            wait for a sender, print the key
   lvpipe recv --resume -I 7777 vg/vm1                   go on with a transfer that ended early
   lvpipe recv --resume-token vg/vm1                     print a token, for:
   lvpipe send --resume TOKEN | ssh host lvpipe recv --resume vg/vm1")]
