@@ -6,6 +6,10 @@
 //!
 //! What TLS itself wants to send (a key update, an alert) goes out with the writer's next record, in order.
 //!
+//! Ways that were tried, by processor time over loopback (AES-128-GCM, both ends on one host; plain TCP: 0.30 s/GB):
+//! this one 0.47 s/GB; rustls's connections without buffers 0.43 to 0.49, for twice the code and with panics where a
+//! failure leaves bytes behind; sending under the lock without blocking, which saves a copy, 0.43.
+//!
 //! Memory: [`READ`] of what comes, [`STEP`] and a little of what goes, and a few records in rustls.
 
 use std::io::{self, IoSlice, Read, Write};
