@@ -43,11 +43,11 @@ fn place(n: usize) -> u64 {
 #[test]
 fn links_that_are_cut_at_200_places_lose_nothing() {
     let plan = |n| if n < 200 { Fault::CutAfter(place(n)) } else { Fault::None };
-    let (proxy, _, received) = through(64 * MIB, INSECURE, &["-n", "6"], plan);
+    let (proxy, _, received) = through(64 * MIB, INSECURE, &["-n", "12"], plan);
     assert!(proxy.connections() > 200, "{} connections", proxy.connections());
-    // What was on its way when a link broke went out again; little of it had been written before.
+    // What was on its way when a link broke went out again, some of it though it was written: the answer was lost.
     let twice = figure(&received, "twice");
-    assert!(twice < 1024 / 2, "{twice} of 1024 parts came twice");
+    assert!((1..1000).contains(&twice), "{twice} of 1024 parts came twice");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn half_of_the_links_may_go_silent_or_be_refused() {
 
 #[test]
 fn one_link_a_hundred_times_slower_than_the_others_does_not_stop_a_pipe() {
-    let image = Image::full(48 * MIB);
+    let image = Image::full(12 * MIB);
     let scratch = scratch_in_memory();
     let source = scratch.path().join("image");
     image.write(&source);

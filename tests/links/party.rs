@@ -84,6 +84,8 @@ pub fn send_to(address: SocketAddr, args: &[&str], source: &Path) -> Command {
 /// Runs a sender to a receiver, to the end of both.
 pub fn transfer(receiver: Receiver, sender: &mut Command) -> (Ran, Ran) {
     let sent = start(sender).end();
+    // Shown where the test fails: the receiver may wait for another sender then.
+    println!("{sent}");
     (sent, receiver.running.end())
 }
 
@@ -102,9 +104,9 @@ pub fn figure(ran: &Ran, name: &str) -> u64 {
     last[name].as_u64().unwrap_or_else(|| panic!("no {name}:\n{ran}"))
 }
 
-/// What `recv` has said of it as a line of figures, while it runs.
-pub fn figure_so_far(running: &Running, name: &str) -> u64 {
-    let said = running.said();
-    let mut lines = said.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.find_map(|line| line[name].as_u64()).unwrap_or(0)
+/// The run with its figures, if it has told any, behind its words.
+pub fn words_of(mut ran: Ran) -> Ran {
+    let (figures, words): (Vec<_>, Vec<_>) = ran.stderr.lines().partition(|line| line.starts_with('{'));
+    ran.stderr = [words, figures].concat().join("\n");
+    ran
 }

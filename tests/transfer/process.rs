@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 /// The program under test.
@@ -152,6 +153,13 @@ impl Running {
         String::from_utf8_lossy(&self.said.lock().expect("no panic")).into_owned()
     }
 
+    /// Whether it has ended; it is still to be waited for.
+    #[allow(dead_code, reason = "shared by two test programs, of which one has no need of it")]
+    pub fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(self.pid()), flags).expect("it has not been waited for") != WaitStatus::StillAlive
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("it has not been waited for");
     }
@@ -171,7 +179,7 @@ impl Running {
                 self.child = None;
                 break ended;
             }
-            assert!(Instant::now() < deadline, "$ {}\nstill runs after {time:?}", self.line);
+            assert!(Instant::now() < deadline, "$ {}\nstill runs after {time:?}\n{}", self.line, self.said());
             std::thread::sleep(Duration::from_millis(2));
         };
         self.listener.take().expect("it ends once").join().expect("no panic");

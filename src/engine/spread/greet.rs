@@ -8,7 +8,7 @@ use crate::error::{Error, Result, Status};
 use crate::link::{Dial, Link};
 use crate::stop::Stop;
 use crate::usedmap::Extent;
-use crate::wire::{Answer, Prelude, Welcome};
+use crate::wire::{Answer, Prelude, Welcome, WireError};
 
 /// More extents than this a receiver does not tell, since they are kept in memory: 64 MiB of them.
 const MOST_EXTENTS: u64 = 4 << 20;
@@ -57,6 +57,10 @@ fn hear_welcome(link: &mut Link, name: &str, guarded: &Guarded) -> Result<(Welco
     loop {
         let answer = Answer::read(&mut link.reader).map_err(|e| match guarded.is_stalled() {
             true => Error::new(Status::Io, "no answer", name, "the receiver says nothing"),
+            // It may be the network's doing, and pass.
+            false if matches!(e, WireError::Truncated { .. }) => {
+                Error::new(Status::Io, "no answer", name, "the connection ended before the receiver's welcome")
+            }
             false => e.at(name, "before its welcome"),
         })?;
         guarded.heard();

@@ -23,6 +23,10 @@ use crate::wire::{DigestKind, Prelude, Welcome};
 /// Pauses between tries to make a link again: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// The longest while others are of use.
+const LONGEST_PAUSE_AMONG_OTHERS: Duration = Duration::from_millis(800);
+/// Without any link for so long, the user is told.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// How often the receiver's thread looks after its links.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -69,6 +73,10 @@ struct Links {
     alone: Option<Instant>,
     /// How long there was none before, since one was last of any use.
     alone_before: Duration,
+    /// Whether the user has been told that there is none.
+    told: bool,
+    /// How many have been of use.
+    helped: u64,
     last_error: Option<Error>,
 }
 
@@ -93,6 +101,8 @@ impl Peer {
             retired: Vec::new(),
             alone: Some(Instant::now()),
             alone_before: Duration::ZERO,
+            told: false,
+            helped: 0,
             last_error: None,
         };
         Peer {
@@ -155,9 +165,19 @@ impl Peer {
 
     /// Gives the receiver up when there has been no link for too long.
     fn check_presence(&self) {
-        let links = self.links();
-        let is_lost = |since: Instant| links.alone_before + since.elapsed() > self.terms.retry_for;
-        if !links.alone.is_some_and(is_lost) {
+        let mut links = self.links();
+        let Some(since) = links.alone else { return };
+        let (now, before, limit) = (since.elapsed(), links.alone_before, self.terms.retry_for);
+        if now > WORTH_SAYING.min(limit / 2) && !links.told && !links.kept_up.is_empty() {
+            links.told = true;
+            let why = links.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            (self.terms.notice)(&format!(
+                "{}: no link is left, trying for {} s{why}",
+                self.name,
+                limit.as_secs_f64()
+            ));
+        }
+        if before + now <= limit {
             return;
         }
         let why = links.last_error.as_ref().map_or_else(|| "no link".to_string(), ToString::to_string);
@@ -204,6 +224,7 @@ impl Peer {
     fn keep_up(&self, number: u16, mut first: Option<Link>) {
         let mut pause = FIRST_PAUSE;
         let mut tries = usize::from(number);
+        let mut helped_before = 0;
         while !self.stop.is_set() && !self.links().retired.contains(&number) {
             let link = match first.take() {
                 Some(link) => Ok(link),
@@ -227,7 +248,10 @@ impl Peer {
             if self.stop.sleep(pause).is_err() {
                 return;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let all_helped = self.links().helped;
+            let longest = if all_helped > helped_before { LONGEST_PAUSE_AMONG_OTHERS } else { LONGEST_PAUSE };
+            helped_before = all_helped;
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -250,10 +274,24 @@ impl Peer {
         if greeted.welcome.incarnation == self.welcome.incarnation {
             return Ok(greeted.link);
         }
-        // Only the first is told what the receiver holds.
-        self.successor.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(greeted);
-        self.end(Ended::Restarted);
+        self.meet_again(&**dial, greeted)?;
         Err(Error::new(Status::Io, "receiver lost", &self.name, "it was started again"))
+    }
+
+    /// The receiver was started again: the next pass begins with a link 0 to it, which is told what is there.
+    fn meet_again(&self, dial: &dyn Dial, greeted: Greeted) -> Result<()> {
+        let mut successor = self.successor.lock().unwrap_or_else(PoisonError::into_inner);
+        // Behind ssh, link 0 has started it and is about to be here.
+        if successor.is_some() || (greeted.number != 0 && dial.is_standby(0)) {
+            return Ok(());
+        }
+        *successor = Some(match greeted.number {
+            0 => greeted,
+            _ => greet(dial, 0, &self.prelude, self.terms.stall, &self.stop)?,
+        });
+        drop(successor);
+        self.end(Ended::Restarted);
+        Ok(())
     }
 
     /// Whether the link was of any use.
@@ -263,6 +301,7 @@ impl Peer {
         links.up.insert(number, id);
         if let Some(since) = links.alone.take() {
             links.alone_before += since.elapsed();
+            links.told = false;
         }
         drop(links);
         self.count_links(self.all_up.fetch_add(1, Ordering::SeqCst) + 1);
@@ -272,17 +311,13 @@ impl Peer {
         links.up.remove(&number);
         if helped {
             links.alone_before = Duration::ZERO;
+            links.helped += 1;
         }
         if links.up.is_empty() {
             links.alone = Some(Instant::now());
         }
-        let is_last = links.up.is_empty() && !self.stop.is_set();
         drop(links);
         if let Err(error) = carried {
-            if is_last {
-                let time = self.terms.retry_for.as_secs_f64();
-                (self.terms.notice)(&format!("{}: no link is left, trying for {time} s: {error}", self.name));
-            }
             self.failed(number, error);
         }
         helped
