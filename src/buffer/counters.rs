@@ -24,6 +24,13 @@ pub struct Written {
     pub failed: AtomicBool,
 }
 
+impl Written {
+    /// It fails now; false if it had failed before, and that was said.
+    pub fn fail(&self) -> bool {
+        !self.failed.swap(true, Ordering::SeqCst)
+    }
+}
+
 impl Counters {
     /// For so many outputs.
     pub fn new(outputs: usize) -> Self {

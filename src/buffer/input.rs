@@ -74,9 +74,10 @@ impl Input {
 
     fn try_direct(&mut self, log: &Log) {
         let worth_it = matches!(self.kind, Kind::File(_) | Kind::Device);
-        if self.allow_direct && worth_it && self.handle.try_direct() {
-            self.direct = true;
-            log.info(&format!("enabled O_DIRECT on {}", self.name));
+        if self.allow_direct && worth_it {
+            self.direct = self.handle.try_direct();
+            let done = if self.direct { "enabled" } else { "could not enable" };
+            log.info(&format!("{done} O_DIRECT on {}", self.name));
         }
     }
 

@@ -6,29 +6,31 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::counters::Counters;
-use super::descriptor;
 use super::log::Log;
+use super::question::Terminal;
 
 /// What `-A` and `-a` say about the machine that changes volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Autoload {
     /// `-A`: run by `sh -c`.
     pub command: Option<OsString>,
-    /// `-a`: seconds to wait after the command; alone it means an `mt` that takes the medium out.
+    /// `-a`, or `autoloadtime`: seconds to wait after the command.
     pub seconds: u64,
+    /// `-a` was an option: without a command it then means an `mt` that takes the medium out.
+    pub by_time: bool,
 }
 
 impl Autoload {
     /// Whether there is such a machine.
     pub fn is_there(&self) -> bool {
-        self.command.is_some() || self.seconds > 0
+        self.command.is_some() || self.by_time
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Changer {
     pub stdin_is_data: bool,
     /// Whether fd 1 carries the data: then no command may write to it.
     pub stdout_is_data: bool,
+    /// Where a person is asked.
+    pub terminal: Arc<Terminal>,
 }
 
 /// What became of the wish for another volume.
@@ -68,7 +72,7 @@ pub enum Change {
 impl Changer {
     /// Whether somebody could be asked: a command, or a person at fd 2.
     pub fn can_ask(&self) -> bool {
-        self.autoload.is_there() || descriptor::is_terminal(io::stderr().as_fd())
+        self.autoload.is_there() || Terminal::is_there()
     }
 
     /// Asks for volume number `volume` of `device`, which is closed; the first of the run was 1.
@@ -76,8 +80,8 @@ impl Changer {
         let start = Instant::now();
         let change = if self.autoload.is_there() {
             self.run_command(side, device, volume, counters, log)
-        } else if descriptor::is_terminal(io::stderr().as_fd()) {
-            ask(side, log)
+        } else if Terminal::is_there() {
+            self.ask(side, log)
         } else {
             Change::Nobody
         };
@@ -86,6 +90,15 @@ impl Changer {
             log.info(&format!("tape-change took {seconds:.6}sec. - continuing with next volume"));
         }
         change
+    }
+
+    fn ask(&self, side: Side, log: &Log) -> Change {
+        match side {
+            Side::Output if self.terminal.ask_for_medium(log) => Change::Done,
+            Side::Output => Change::Failed("the terminal went away before a new volume was there".into()),
+            Side::Input if self.terminal.ask_for_more(log) => Change::Done,
+            Side::Input => Change::NoMore,
+        }
     }
 
     fn run_command(&self, side: Side, device: &Path, volume: u64, counters: &Counters, log: &Log) -> Change {
@@ -139,54 +152,13 @@ fn shell(text: &OsString) -> Command {
     command
 }
 
-/// Asks the person at the terminal. A terminal that hangs up is a "no".
-fn ask(side: Side, log: &Log) -> Change {
-    match side {
-        Side::Output => {
-            log.terminal(b"\nvolume full - insert new media and press return when ready...\n");
-            match answer() {
-                Some(_) => {
-                    log.terminal(b"\nOK - continuing...\n");
-                    Change::Done
-                }
-                None => Change::Failed("the terminal went away before a new volume was there".into()),
-            }
-        }
-        Side::Input => loop {
-            log.terminal(b"\nContinue with next volume? Press 'y' to continue or 'n' to finish...");
-            match answer() {
-                Some(line) if line.eq_ignore_ascii_case(b"y") => return Change::Done,
-                Some(line) if line.eq_ignore_ascii_case(b"n") => return Change::NoMore,
-                Some(_) => {}
-                None => return Change::NoMore,
-            }
-        },
-    }
-}
-
-/// One line from fd 2, without its end; `None` when the terminal is gone.
-fn answer() -> Option<Vec<u8>> {
-    let stderr = io::stderr();
-    let mut line = Vec::new();
-    let mut byte = [0];
-    loop {
-        match descriptor::read(stderr.as_fd(), &mut byte) {
-            Ok(1) if byte[0] == b'\n' => return Some(line.trim_ascii().to_vec()),
-            // Nobody types so much; a paste of it is no answer.
-            Ok(1) if line.len() < 256 => line.push(byte[0]),
-            Ok(1) => {}
-            _ => return None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn changer(command: &str) -> Changer {
-        let autoload = Autoload { command: Some(command.into()), seconds: 0 };
-        Changer { autoload, stdin_is_data: true, stdout_is_data: true }
+        let autoload = Autoload { command: Some(command.into()), ..Autoload::default() };
+        Changer { autoload, stdin_is_data: true, stdout_is_data: true, ..Changer::default() }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
+use super::log::Log;
 use super::{Fatal, reason};
 
 /// Bytes in a huge page on the processors where giving pages away was found to be worth it.
@@ -31,7 +32,7 @@ pub enum Place {
     Anonymous,
     /// `-t`: in a new file in `$TMPDIR` or `/var/tmp`.
     TempFile,
-    /// `-T`: in this file, which is made for it; a path below `/dev` is used as it is.
+    /// `-T`: in this file, which is made for it; one below `/dev` must be there, and is used as it is.
     File(PathBuf),
 }
 
@@ -42,8 +43,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Maps `bytes` bytes.
-    pub fn new(place: &Place, bytes: u64) -> Result<Self, Fatal> {
+    /// Maps `bytes` bytes; where a temporary file is used its name is said.
+    pub fn new(place: &Place, bytes: u64, log: &Log) -> Result<Self, Fatal> {
         let refused = |error: &io::Error| {
             Fatal::new(format!("Could not allocate enough memory ({bytes} requested): {}", reason(error)))
         };
@@ -56,7 +57,7 @@ impl Memory {
                 let _ = map.advise(memmap2::Advice::HugePage);
                 MmapRaw::from(map)
             }
-            Place::TempFile => map_file(&temp_file()?, bytes, len)?,
+            Place::TempFile => map_file(&temp_file(log)?, bytes, len)?,
             Place::File(path) => map_file(&buffer_file(path)?, bytes, len)?,
         };
         let aligned = (map.as_mut_ptr() as usize).is_multiple_of(HUGE_PAGE);
@@ -112,7 +113,7 @@ impl Memory {
 }
 
 /// A file without a name: gone when the process is, however it ends.
-fn temp_file() -> Result<File, Fatal> {
+fn temp_file(log: &Log) -> Result<File, Fatal> {
     let directory = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
     let template = directory.join("mbuffer-XXXXXX");
     let failed = |error: &io::Error| {
@@ -129,7 +130,9 @@ fn temp_file() -> Result<File, Fatal> {
     // SAFETY: mkostemp has just opened `fd`, nobody else owns it.
     let file = unsafe { File::from_raw_fd(fd) };
     name.pop();
-    std::fs::remove_file(Path::new(std::ffi::OsStr::from_bytes(&name))).map_err(|error| failed(&error))?;
+    let path = Path::new(std::ffi::OsStr::from_bytes(&name));
+    log.info(&format!("tmpfile is {}", path.display()));
+    std::fs::remove_file(path).map_err(|error| failed(&error))?;
     Ok(file)
 }
 
@@ -140,9 +143,7 @@ fn buffer_file(path: &Path) -> Result<File, Fatal> {
     };
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    if device {
-        options.create(true).truncate(false);
-    } else {
+    if !device {
         options.create_new(true);
     }
     let file = options.open(path).map_err(failed)?;
@@ -178,18 +179,21 @@ mod tests {
     fn a_buffer_file_leaves_no_name_and_an_existing_one_is_not_touched() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("buffer");
-        let memory = Memory::new(&Place::File(path.clone()), 1 << 20).expect("a mapping");
+        let memory = Memory::new(&Place::File(path.clone()), 1 << 20, &Log::new("mbuffer")).expect("a mapping");
         assert_eq!(memory.len(), 1 << 20);
         assert!(!path.exists());
         std::fs::write(&path, "mine").expect("a file");
-        let refused = Memory::new(&Place::File(path.clone()), 1 << 20).err().expect("an existing file is refused");
+        let refused = Memory::new(&Place::File(path.clone()), 1 << 20, &Log::new("mbuffer"))
+            .err()
+            .expect("an existing file is refused");
         assert!(refused.to_string().starts_with("could not create temporary file ("), "{refused}");
         assert_eq!(std::fs::read(&path).expect("a file"), b"mine");
     }
 
     #[test]
     fn what_the_machine_does_not_have_is_refused_with_its_size() {
-        let refused = Memory::new(&Place::Anonymous, 1 << 60).err().expect("no machine has so much");
+        let refused =
+            Memory::new(&Place::Anonymous, 1 << 60, &Log::new("mbuffer")).err().expect("no machine has so much");
         let expected = "Could not allocate enough memory (1152921504606846976 requested): Cannot allocate memory";
         assert_eq!(refused.to_string(), expected);
     }

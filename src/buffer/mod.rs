@@ -7,9 +7,9 @@
 //! - [`geometry`], [`memory`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
 //! - [`pace`], [`rate`], [`stride`]: how fast each side may go, and in which steps.
 //! - [`descriptor`], [`siphon`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
-//! - [`media`]: changing volumes.
+//! - [`question`], [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
-//! - [`status`], `bar`, [`view`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
+//! - [`status`], `bar`, [`view`], [`takers`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
 //!
 //! One thread reads, one an output writes, one a hash computes; the main thread waits for them, for signals and for
 //! the clock. It alone decides when the run is over, and then returns whatever the others are waiting for: the
@@ -27,6 +27,7 @@ pub mod memory;
 pub mod network;
 pub mod output;
 pub mod pace;
+pub mod question;
 pub mod rate;
 pub mod reader;
 pub mod ring;
@@ -35,6 +36,7 @@ mod signals;
 pub mod siphon;
 pub mod status;
 pub mod stride;
+pub mod takers;
 pub mod view;
 pub mod watchdog;
 pub mod writer;

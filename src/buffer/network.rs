@@ -31,7 +31,7 @@ pub enum Family {
 pub struct Tuning {
     /// Which protocol.
     pub family: Family,
-    /// `--tcpbuffer`, bytes; `None` leaves it to the system.
+    /// `--tcpbuffer`, bytes: a smaller buffer is made so large; `None` leaves it to the system.
     pub buffer: Option<usize>,
     /// `--tcptimeo`: a peer that moves nothing for so long is gone; zero means never.
     pub timeout: Duration,
@@ -52,8 +52,8 @@ pub fn accept(address: &str, tuning: Tuning, log: &Log) -> Result<OwnedFd, Fatal
     let (host, port) = split(address).unwrap_or(("", address));
     check_port(port, address)?;
     let expected = if host.is_empty() { Vec::new() } else { expected_peers(host, tuning.family)? };
-    let listener = listen(port, listening_family(tuning.family, &expected), tuning, interface, log)?;
-    log.debug("waiting for incoming connection");
+    let listener = listen(port, listening_family(tuning.family, &expected), interface, log)?;
+    log.info("listening on socket...");
     loop {
         let accepted = listener.accept();
         let (socket, peer) = match accepted {
@@ -67,8 +67,12 @@ pub fn accept(address: &str, tuning: Tuning, log: &Log) -> Result<OwnedFd, Fatal
             log.warning(&format!("rejected connection from {shown}"));
             continue;
         }
-        log.info(&format!("incoming connection from {shown}"));
+        let port = peer.map_or(0, |peer| peer.port());
+        log.info(&format!("incoming connection from {shown}:{port}"));
         set_timeouts(&socket, tuning);
+        if let Some(bytes) = tuning.buffer.filter(|bytes| socket.recv_buffer_size().is_ok_and(|now| now < *bytes)) {
+            let _ = socket.set_recv_buffer_size(bytes);
+        }
         log.debug("input connection accepted");
         return Ok(socket.into());
     }
@@ -82,8 +86,8 @@ pub fn connect(address: &str, tuning: Tuning, log: &Log) -> Result<Option<OwnedF
     let (host, port) = split(address).ok_or_else(|| Fatal::new(form))?;
     check_port(port, address)?;
     log.debug(&format!("getting address info for {address}"));
-    let host = (!host.is_empty()).then_some(host);
-    let resolved = resolve(host, port, tuning.family, false);
+    // An empty host is no name, as with mbuffer: who means this machine says so.
+    let resolved = resolve(Some(host), port, tuning.family, false);
     let peers = resolved
         .map_err(|why| Fatal::new(format!("unable to resolve address information for '{address}': {why}")))?;
     for peer in peers {
@@ -93,8 +97,7 @@ pub fn connect(address: &str, tuning: Tuning, log: &Log) -> Result<Option<OwnedF
                 return Ok(Some(socket.into()));
             }
             Err(error) => {
-                let (ip, port) = (peer.ip(), peer.port());
-                log.warning(&format!("error connecting to tcp/{ip}:{port}: {}", reason(&error)));
+                log.warning(&format!("error connecting to tcp/{}: {}", bare(peer), reason(&error)));
             }
         }
     }
@@ -104,11 +107,13 @@ pub fn connect(address: &str, tuning: Tuning, log: &Log) -> Result<Option<OwnedF
 
 fn connect_to(peer: SocketAddr, tuning: Tuning) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
-    if let Some(bytes) = tuning.buffer {
-        socket.set_send_buffer_size(bytes)?;
-    }
-    set_timeouts(&socket, tuning);
     socket.connect(&SockAddr::from(peer))?;
+    // Only now: how long a connection may take to come about is the system's business.
+    set_timeouts(&socket, tuning);
+    if let Some(bytes) = tuning.buffer.filter(|bytes| socket.send_buffer_size().is_ok_and(|now| now < *bytes)) {
+        // The system's limit is smaller then; the copy itself is not touched by it.
+        let _ = socket.set_send_buffer_size(bytes);
+    }
     Ok(socket)
 }
 
@@ -119,7 +124,7 @@ fn set_timeouts(socket: &Socket, tuning: Tuning) {
     let _ = socket.set_write_timeout(timeout);
 }
 
-fn listen(port: &str, family: Family, tuning: Tuning, interface: Option<&str>, log: &Log) -> Result<Socket, Fatal> {
+fn listen(port: &str, family: Family, interface: Option<&str>, log: &Log) -> Result<Socket, Fatal> {
     let unknown =
         |why: String| Fatal::new(format!("unable to get address information for port/service '{port}': {why}"));
     let number = resolve(None, port, Family::Any, true).map_err(unknown)?.first().map_or(0, SocketAddr::port);
@@ -131,25 +136,21 @@ fn listen(port: &str, family: Family, tuning: Tuning, interface: Option<&str>, l
         Family::V6 => vec![v6],
     };
     for place in places {
-        match listen_at(place, tuning, interface) {
+        match listen_at(place, interface) {
             Ok(socket) => return Ok(socket),
             Err(error) => {
-                let shown = format!("tcp/{}:{}", place.ip(), place.port());
-                log.warning(&format!("could not bind to socket for {shown}: {}", reason(&error)));
+                log.warning(&format!("could not bind to socket for tcp/{}: {}", bare(place), reason(&error)));
             }
         }
     }
     Err(Fatal::new("Unable to initialize network input."))
 }
 
-fn listen_at(place: SocketAddr, tuning: Tuning, interface: Option<&str>) -> io::Result<Socket> {
+fn listen_at(place: SocketAddr, interface: Option<&str>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(place), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if place.is_ipv6() {
         socket.set_only_v6(false)?;
-    }
-    if let Some(bytes) = tuning.buffer {
-        socket.set_recv_buffer_size(bytes)?;
     }
     if let Some(interface) = interface {
         socket.bind_device(Some(interface.as_bytes()))?;
@@ -158,6 +159,11 @@ fn listen_at(place: SocketAddr, tuning: Tuning, interface: Option<&str>) -> io::
     // One connection is all there will be.
     socket.listen(1)?;
     Ok(socket)
+}
+
+/// Address and port, an IPv6 address in brackets and without its interface.
+fn bare(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
 }
 
 /// IPv6 where only that can match the named peer, so that `[::1]:p` works without `-6`.

@@ -70,9 +70,10 @@ impl Output {
         let name = path.display().to_string();
         let mut output = Self::new(name, Some((path.into(), mode)), Handle::Owned(file.into()));
         let worth_it = matches!(output.kind, Kind::File(_) | Kind::Device);
-        if mode.direct && worth_it && output.handle.try_direct() {
-            output.direct = true;
-            log.info(&format!("enabled O_DIRECT on {}", output.name));
+        if mode.direct && worth_it {
+            output.direct = output.handle.try_direct();
+            let done = if output.direct { "enabled" } else { "could not enable" };
+            log.info(&format!("{done} O_DIRECT on {}", output.name));
         }
         Ok(output)
     }
@@ -100,7 +101,6 @@ impl Output {
 
     /// Puts what was written on stable storage. What cannot be synced (pipes, sockets, tapes) is none the worse.
     pub fn sync(&self, log: &Log) -> Result<(), Errno> {
-        log.info(&format!("outputThread: syncing {}...", self.name));
         match nix::unistd::fsync(self.handle.as_fd()) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EROFS | Errno::ENOTTY | Errno::ENOTSUP) => {
                 log.info(&format!("syncing unsupported on {}: omitted.", self.name));

@@ -54,7 +54,9 @@ pub struct Reader {
 impl Reader {
     /// Reads the input to its end, or to its first error.
     pub fn run(mut self, ring: &Ring, mut filler: Filler) {
-        self.log.info("inputThread: starting...");
+        // SAFETY: pthread_self(3) always succeeds.
+        let thread = unsafe { libc::pthread_self() };
+        self.log.info(&format!("inputThread: starting with threadid 0x{thread:x}..."));
         let added = self.fill(ring, &mut filler);
         filler.finish(added);
         self.log.info("inputThread: exiting...");
@@ -80,9 +82,7 @@ impl Reader {
             pace.wait();
             match records.read(&mut self.input, &mut space[..most], &self.log) {
                 Ok(0) => {
-                    let seconds = volume_start.elapsed().as_secs_f64();
-                    self.log.info(&format!("time for reading volume: {seconds:.6}sec."));
-                    if !self.next_volume(&mut volume) {
+                    if !self.next_volume(&mut volume, volume_start) {
                         return 0;
                     }
                     volume_start = Instant::now();
@@ -93,7 +93,8 @@ impl Reader {
                     if let Some(rate) = rate {
                         pace.charge(bytes, rate);
                     } else if roomy {
-                        crumbs = if bytes < CRUMB { crumbs + 1 } else { 0 };
+                        // A read that filled the space it had says nothing about the producer.
+                        crumbs = if bytes < CRUMB.min(most) { crumbs + 1 } else { 0 };
                         if crumbs > 1 {
                             std::thread::sleep(NAP);
                         }
@@ -117,13 +118,13 @@ impl Reader {
         }
     }
 
-    /// Asks for the next volume; false when there is none.
-    fn next_volume(&mut self, volume: &mut u64) -> bool {
+    /// Asks for the next volume; false when there is none. This one was begun at `start`.
+    fn next_volume(&mut self, volume: &mut u64, start: Instant) -> bool {
         if self.volumes == *volume || !self.input.has_volumes() {
             return false;
         }
         *volume += 1;
-        self.log.info("requesting new volume for input");
+        self.log.info(&format!("time for reading volume: {:.6}sec.", start.elapsed().as_secs_f64()));
         if let Err(error) = self.input.close() {
             self.log.error(&format!("error closing {}: {}", self.input.name(), super::reason(&error)));
             return false;

@@ -26,9 +26,10 @@ use super::rate::Rate;
 use super::reader::Reader;
 use super::ring::{Drain, Filler, Ring, Watermarks};
 use super::signals;
+use super::takers::{LOOK, Takers};
 use super::view::{Show, Unopened, View};
 use super::watchdog::Watchdog;
-use super::writer::{Failure, Manner, Writer};
+use super::writer::{Failure, Manner, Writer, say_lost};
 
 /// What a run needs to know, with everything opened.
 pub struct Plan {
@@ -78,10 +79,13 @@ struct Progress {
 }
 
 impl Progress {
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: Event, takers: &mut Takers) {
         match event {
             Event::Read => self.reading = false,
-            Event::Written(index, result) => self.outputs[index] = Some(result),
+            Event::Written(index, result) => {
+                takers.forget(index);
+                self.outputs[index] = Some(result);
+            }
             Event::Hashed(index, hash) => self.hashes[index] = Some(hash),
         }
     }
@@ -120,6 +124,7 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         _ => None,
     };
     let bar = plan.show.bar && plan.show.on_terminal;
+    let takers = Takers::new(if plan.hashes.is_empty() { &plan.outputs } else { &[] }, counters.clone());
     let view = View {
         names: plan.outputs.iter().map(|output| output.name().to_owned()).collect(),
         unopened: plan.unopened,
@@ -131,8 +136,10 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         ring: ring.clone(),
         log: log.clone(),
         start: Instant::now(),
+        looked: Instant::now(),
         bar: bar.then(|| Bar::new(file_size)).flatten(),
         shown: None,
+        terminal: plan.changer.terminal.clone(),
     };
     let reader = Reader {
         input: plan.input,
@@ -146,21 +153,37 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     start_writers(plan.outputs, &plan.manner, &mut drains, &ring, &counters, log, &wires)?;
     start_hashes(&plan.hashes, drains, &wires)?;
     start_reader(reader, filler, &ring, &wires)?;
-    wait(view, &wires)
+    let terminal = view.terminal.clone();
+    let status = wait(view, takers, &wires);
+    terminal.restore();
+    status
 }
 
 /// Waits for the end, whatever brings it, and shows how it goes meanwhile. The exit status.
-fn wait(mut view: View, wires: &Wires) -> Result<u8, Fatal> {
+fn wait(mut view: View, mut takers: Takers, wires: &Wires) -> Result<u8, Fatal> {
     let mut progress = Progress {
         reading: true,
         outputs: view.names.iter().map(|_| None).collect(),
         hashes: view.hashes.iter().map(|_| None).collect(),
     };
+    let mut last_look = Instant::now();
     while !progress.is_over() {
+        let until_look = if takers.are_watched() { LOOK.saturating_sub(last_look.elapsed()) } else { LOOK * 7200 };
         select! {
-            recv(wires.reports) -> event => if let Ok(event) = event { progress.note(event) },
+            recv(wires.reports) -> event => if let Ok(event) = event { progress.note(event, &mut takers) },
             recv(wires.ended) -> _ => break,
-            default(view.until_next()) => view.tick(),
+            default(view.until_next().min(until_look)) => {}
+        }
+        if view.until_next().is_zero() {
+            view.tick();
+        }
+        if takers.are_watched() && last_look.elapsed() >= LOOK {
+            last_look = Instant::now();
+            for (index, error) in takers.all_lost() {
+                let main = index + 1 == view.names.len();
+                say_lost(&view.names[index], main.then(|| view.counters.main_written()), error, &view.log);
+                progress.note(Event::Written(index, Err(Failure(super::why(error)))), &mut takers);
+            }
         }
         if view.log.must_end() {
             view.end_line();

@@ -11,6 +11,7 @@ use super::bar::Bar;
 use super::counters::Counters;
 use super::hash::Algorithm;
 use super::log::{Level, Log};
+use super::question::Terminal;
 use super::ring::Ring;
 use super::status::{self, Figures, Totals};
 use super::writer::Failure;
@@ -59,8 +60,12 @@ pub struct View {
     pub log: Arc<Log>,
     /// When the run began.
     pub start: Instant,
+    /// When it was last looked for the first whole block.
+    pub looked: Instant,
     /// Instead of the status line.
     pub bar: Option<Bar>,
+    /// Where questions are asked: no status meanwhile.
+    pub terminal: Arc<Terminal>,
     /// The last status line; none before the first whole block was read.
     pub shown: Option<Shown>,
 }
@@ -82,7 +87,8 @@ impl View {
         }
         match &self.shown {
             // The clock of the status line starts with the first full block.
-            None => self.show.interval.min(Duration::from_millis(100)),
+            None => (self.looked + self.show.interval.min(Duration::from_millis(100)))
+                .saturating_duration_since(Instant::now()),
             Some(shown) => (shown.at + self.show.interval).saturating_duration_since(Instant::now()),
         }
     }
@@ -96,6 +102,7 @@ impl View {
             first: false,
         };
         let Some(before) = &self.shown else {
+            self.looked = now.at;
             if now.read >= self.block {
                 self.shown = Some(Shown { at: now.at, read: 0, written: 0, first: true });
             }
@@ -114,6 +121,10 @@ impl View {
             done: self.file_size.map(|size| (self.written() as f64 * 100.0 / size as f64).min(100.0)),
         };
         let line = status::line(&figures);
+        if self.terminal.is_asking() {
+            self.shown = Some(now);
+            return;
+        }
         match &self.bar {
             Some(bar) => bar.show(&figures),
             None if self.show.on_terminal => self.log.terminal(format!("\r{line}").as_bytes()),
@@ -141,17 +152,11 @@ impl View {
         }
     }
 
-    /// Says how it went: hashes, lost outputs, the summary. Returns the exit status. `results` are those of the
+    /// Says how it went: lost outputs, hashes, the summary. Returns the exit status. `results` are those of the
     /// outputs, `hashes` those of the algorithms; `None` is what the end of the run came before.
     pub fn conclude(&self, results: &[Option<Result<(), Failure>>], hashes: &[Option<String>]) -> u8 {
         let time = self.start.elapsed();
-        for (algorithm, hash) in self.hashes.iter().zip(hashes) {
-            if let Some(hash) = hash {
-                let line = format!("{} hash: {hash}\n", algorithm.name());
-                self.log.terminal(line.as_bytes());
-                self.log.file(line.as_bytes());
-            }
-        }
+        self.log.info("waiting for senders...");
         let mut lost = false;
         for (name, result) in self.names.iter().zip(results) {
             let why = match result {
@@ -164,6 +169,13 @@ impl View {
         }
         for Unopened { name, why } in &self.unopened {
             self.log.warning(&format!("error during output to {name}: {why}"));
+        }
+        for (algorithm, hash) in self.hashes.iter().zip(hashes) {
+            if let Some(hash) = hash {
+                let line = format!("{} hash: {hash}\n", algorithm.name());
+                self.log.terminal(line.as_bytes());
+                self.log.file(line.as_bytes());
+            }
         }
         let fill = self.ring.fill();
         let outputs = results.iter().filter(|result| !matches!(result, Some(Err(_)))).count();

@@ -70,6 +70,15 @@ pub struct Writer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub String);
 
+/// Says that an output takes no more; of the main one also where in the stream that was.
+pub fn say_lost(name: &str, offset: Option<u64>, error: Errno, log: &Log) {
+    let reason = why(error);
+    log.error(&match offset {
+        Some(offset) => format!("outputThread: error writing to {name} at offset 0x{offset:x}: {reason}"),
+        None => format!("error writing to {name}: {reason}"),
+    });
+}
+
 /// Where a writer stands on its volumes.
 struct Volume {
     number: u64,
@@ -81,11 +90,27 @@ struct Volume {
 impl Writer {
     /// Writes all that the drain has. The reason if it could not; the message is said already.
     pub fn run(mut self, ring: &Ring, mut drain: Drain) -> Result<(), Failure> {
-        self.log.info(&format!("outputThread: starting output on {}...", self.output.name()));
-        let result = self.write_all(ring, &mut drain).and_then(|()| self.sync());
+        let name = self.output.name().to_owned();
+        if self.main {
+            self.log.info(&format!("outputThread: starting output on {name}..."));
+        } else if self.output.kind() == Kind::Device {
+            let native = self.output.native_block();
+            self.log.info(&format!("blocksize is {native} bytes on output device"));
+        } else {
+            self.log.info(&format!("no device on output stream {name}"));
+        }
+        let result = self.write_all(ring, &mut drain).and_then(|()| {
+            let thread = if self.main { "outputThread: " } else { "" };
+            self.log.info(&format!("{thread}syncing {name}..."));
+            self.sync()
+        });
         // Said before the drain goes: whoever sees the place empty finds the count right.
-        self.counters.written[self.index].failed.store(result.is_err(), Ordering::SeqCst);
-        self.log.info("outputThread: finished - exiting...");
+        if result.is_err() {
+            self.counters.written[self.index].fail();
+        }
+        if self.main {
+            self.log.info("outputThread: finished - exiting...");
+        }
         result
     }
 
@@ -232,14 +257,12 @@ impl Writer {
     }
 
     fn fail(&self, error: Errno) -> Failure {
-        let (name, reason) = (self.output.name(), why(error));
-        if self.main {
-            let offset = self.counters.main_written();
-            self.log.error(&format!("outputThread: error writing to {name} at offset 0x{offset:x}: {reason}"));
-        } else {
-            self.log.error(&format!("error writing to {name}: {reason}"));
+        let name = self.output.name();
+        // Otherwise the main thread has found it lost, and has said so.
+        if self.counters.written[self.index].fail() {
+            say_lost(name, self.main.then(|| self.counters.main_written()), error, &self.log);
         }
-        Failure(reason)
+        Failure(why(error))
     }
 
     fn fail_io(&self, what: &str, error: &std::io::Error) -> Failure {

@@ -40,9 +40,10 @@ Examples:
   lvpipe recv vg/vm1 < vm1.lvp                          restore a backup
   lvpipe recv --create vg/pool:vm1 < vm1.lvp            restore it into a new thin volume
   lvpipe recv - < vm1.lvp | sha256sum                   the volume as it was, holes as zeros
-  lvpipe recv -I 7777 vg/vm1                            wait for a sender, print its command line and key
+  lvpipe recv -I 7777 vg/vm1                            wait for a sender, print the key
   lvpipe recv --resume -I 7777 vg/vm1                   go on with a transfer that ended early
-  lvpipe send --resume $(ssh host lvpipe recv --resume-token vg/vm1) | ssh host lvpipe recv --resume vg/vm1")]
+  lvpipe recv --resume-token vg/vm1                     print a token, for:
+  lvpipe send --resume TOKEN | ssh host lvpipe recv --resume vg/vm1")]
 pub struct Recv {
     /// Where to write: vg/lv, a device, a file, or - for standard output
     #[arg(required_unless_present_any = ["create", "exec"], conflicts_with = "create", value_parser = name_parser())]
@@ -81,12 +82,12 @@ impl Recv {
             return self.print_token(stop);
         }
         match self.links.await_sender(stop)? {
-            Some(arrivals) => self.from_links(arrivals, stop),
-            None => self.from_pipe(stop),
+            Some(arrivals) => self.receive_links(arrivals, stop),
+            None => self.receive_pipe(stop),
         }
     }
 
-    fn from_pipe(&self, stop: &Stop) -> Result<()> {
+    fn receive_pipe(&self, stop: &Stop) -> Result<()> {
         let link = pipe::stdin()?;
         let stream = link.metadata().ok();
         let prelude = read_prelude(&link, "stdin", stop)?;
@@ -101,7 +102,7 @@ impl Recv {
         self.finish(received.map(|_| ()), run.landed, run.reporter)
     }
 
-    fn from_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
+    fn receive_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
         let Arrivals { first: (link, prelude), more, from_ssh, listening } = arrivals;
         let prepared = self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, incarnation()?)));
         let ((workshop, landing), incarnation) = match prepared {

@@ -36,8 +36,8 @@ Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
-  lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh, send over connections beside it
-  lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens: lvpipe recv -I 7777 vg/vm1
+  lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh
+  lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens
   tar c /srv | lvpipe send - ssh://host/- --exec 'tar x -C /srv'
   zfs send tank/a@1 | lvpipe send - | ssh host 'lvpipe recv - | zfs recv tank/a'")]
 pub struct Send {

@@ -51,6 +51,7 @@ impl Frame {
         figures.add_done(self.header.used);
         match self.header.kind {
             FrameKind::Hole => figures.add_holes(self.header.length),
+            FrameKind::Held => figures.add_held(1),
             _ => figures.add_parts(1),
         }
     }

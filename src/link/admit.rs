@@ -8,8 +8,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::UnbufferedServerConnection;
-
 use super::gate::Place;
 use super::handshake::shake_hands;
 use super::socket::{self, Deadline, Timely};
@@ -97,10 +95,10 @@ fn encrypted(
     place: &Place<'_>,
     deadline: Deadline<'_>,
 ) -> Result<(Link, Prelude), String> {
-    let mut side = tls.connection().map_err(|e| e.to_string())?;
+    let mut tls = tls.connection().map_err(|e| e.to_string())?;
     let mut timely = Timely { socket: connection, deadline };
-    let shaken = shake_hands(&mut side, &mut timely).map_err(|e| stranger::instead_of_sender(&e, PATIENCE))?;
-    let (mut reader, mut writer) = duplex::halves(side, shaken, Arc::clone(connection));
+    shake_hands(&mut tls, &mut timely).map_err(|e| stranger::instead_of_sender(&e, PATIENCE))?;
+    let (mut reader, mut writer) = duplex::halves(tls, Arc::clone(connection));
     let prelude =
         read_prelude(&mut Decrypting { reader: &mut reader, timely }, place).map_err(|(why, refused)| {
             answer(&mut writer, refused);
@@ -111,7 +109,7 @@ fn encrypted(
 
 /// An encrypted link before its prelude has come: what it reads ends at the deadline.
 struct Decrypting<'a> {
-    reader: &'a mut duplex::Reader<UnbufferedServerConnection>,
+    reader: &'a mut duplex::Reader,
     timely: Timely<'a>,
 }
 

@@ -101,14 +101,13 @@ impl Dialer {
     fn secure(&self, socket: Arc<TcpStream>, name: String, stop: &Stop) -> Result<Link> {
         let Some(tls) = &self.tls else { return Ok(tcp::link(socket, name)) };
         let deadline = Deadline::after(self.connect_timeout, stop);
-        let shaken = tls.connection().map_err(|error| HandshakeError::Tls { error, first: Vec::new() }).and_then(
-            |mut side| {
-                let shaken = shake_hands(&mut side, &mut Timely { socket: &socket, deadline })?;
-                Ok((side, shaken))
-            },
-        );
+        let connected = tls.connection().map_err(|error| HandshakeError::Tls { error, first: Vec::new() });
+        let shaken = connected.and_then(|mut tls| {
+            shake_hands(&mut tls, Timely { socket: &socket, deadline })?;
+            Ok(tls)
+        });
         match shaken {
-            Ok((side, shaken)) => Ok(duplex::link(duplex::halves(side, shaken, socket), name)),
+            Ok(tls) => Ok(duplex::link(duplex::halves(tls, socket), name)),
             Err(error) => Err(stranger::instead_of_receiver(&error, name, self.connect_timeout)),
         }
     }

@@ -172,7 +172,7 @@ mod tests {
         let places = crowd(&gate);
         places.iter().for_each(Place::heard);
         assert!(places[0].known());
-        assert!(!gate.make_room(Duration::from_millis(200)));
+        assert!(!gate.make_room(Duration::from_millis(50)));
         assert!(!places.iter().any(Place::was_pushed_out), "handshakes are under way");
         gate.make_room(PATIENCE);
         assert!(!places[0].was_pushed_out() && places[1].was_pushed_out());

@@ -43,7 +43,8 @@ struct Hall<'a> {
 impl Listener {
     /// Accepts connections until the listener is [closed](super::listen::Closer) or the run ends, and sends those
     /// that prove to be the sender's into `links`, with their preludes. `log` gets a line about each that does not,
-    /// at most a few in ten seconds.
+    /// at most a few in ten seconds. A link waits for room in the channel, and keeps this from returning meanwhile:
+    /// whoever closes the listener drops the channel's other end, or empties it.
     ///
     /// # Errors
     /// When a listening socket fails. Whether the run was ended is with `stop`.

@@ -170,7 +170,9 @@ impl Ssh {
         let mut words = vec![self.options.remote.as_str(), "recv", "--from-ssh"];
         words.extend(self.options.arguments.iter().map(String::as_str));
         // A receiver that was lost in the middle knows from its journal what it has.
-        if again && !words.contains(&"--resume") {
+        // One that makes its target, or gives it to a command, begins anew.
+        let begins_anew = self.options.create || words.contains(&"--exec");
+        if again && !begins_anew && !words.contains(&"--resume") {
             words.push("--resume");
         }
         words.extend([if self.options.create { "--create" } else { "--" }, &self.url.target]);
@@ -356,7 +358,7 @@ mod tests {
         let options = SshOptions {
             command: vec!["ssh".into()],
             remote: "lvpipe".into(),
-            arguments: vec!["--exec".into(), "tar x; true".into()],
+            arguments: vec!["--rate".into(), "tar x; true".into()],
             create: false,
             tcp: false,
             ports: None,
@@ -368,7 +370,7 @@ mod tests {
         let remote = command.get_args().last().and_then(|word| word.to_str()).expect("UTF-8").to_string();
         let words = shlex::split(&remote).expect("a shell reads it");
         let expected =
-            ["lvpipe", "recv", "--from-ssh", "--exec", "tar x; true", "--resume", "--", "/srv/it's a.img"];
+            ["lvpipe", "recv", "--from-ssh", "--rate", "tar x; true", "--resume", "--", "/srv/it's a.img"];
         assert_eq!(words, expected);
     }
 }

@@ -5,24 +5,24 @@
 //! No tickets, no resumption, no early data: every link is a whole handshake, so that none can be replayed. The key
 //! exchange is X25519 with ML-KEM-768 (or X25519 alone, if the peer has no more), as what a volume holds should
 //! stay unread for long. The cipher is AES-128-GCM where both sides' processors have AES instructions, else
-//! ChaCha20-Poly1305.
+//! ChaCha20-Poly1305. The library behind is aws-lc: of a record of 16 KiB it encrypts 22 GB/s with AES-128-GCM on a
+//! processor with VAES and AVX-512, where ring does 10.7 (ChaCha20-Poly1305: both 2.6); and it needs no more than a C
+//! compiler to build.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption, UnbufferedClientConnection};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime, alg_id,
-};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, UnbufferedServerConnection};
+use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    SupportedCipherSuite,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName,
+    ServerConfig, ServerConnection, SignatureScheme, SupportedCipherSuite,
 };
 use zeroize::Zeroizing;
 
@@ -42,8 +42,8 @@ impl SenderTls {
         Self::build(key, provider()).map_err(|e| unusable(&e))
     }
 
-    pub(super) fn build(key: &Key, provider: CryptoProvider) -> Result<Self, rustls::Error> {
-        let (own, peer) = (identity(&key.sender_seed(), &provider)?, identity(&key.receiver_seed(), &provider)?);
+    fn build(key: &Key, provider: CryptoProvider) -> Result<Self, rustls::Error> {
+        let (own, peer) = (identity(&key.sender_seed())?, identity(&key.receiver_seed())?);
         let pinned = Pinned::new(&peer, &provider)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS13])?
@@ -55,10 +55,10 @@ impl SenderTls {
         Ok(SenderTls(Arc::new(config)))
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedClientConnection, rustls::Error> {
+    pub(super) fn connection(&self) -> Result<Connection, rustls::Error> {
         // The library wants a name; it is neither sent nor checked.
         let name = ServerName::try_from("receiver").map_err(|_| rustls::Error::General("a name".into()))?;
-        UnbufferedClientConnection::new(Arc::clone(&self.0), name)
+        ClientConnection::new(Arc::clone(&self.0), name).map(Connection::Client)
     }
 }
 
@@ -67,8 +67,8 @@ impl ReceiverTls {
         Self::build(key, provider()).map_err(|e| unusable(&e))
     }
 
-    pub(super) fn build(key: &Key, provider: CryptoProvider) -> Result<Self, rustls::Error> {
-        let (own, peer) = (identity(&key.receiver_seed(), &provider)?, identity(&key.sender_seed(), &provider)?);
+    fn build(key: &Key, provider: CryptoProvider) -> Result<Self, rustls::Error> {
+        let (own, peer) = (identity(&key.receiver_seed())?, identity(&key.sender_seed())?);
         let pinned = Pinned::new(&peer, &provider)?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS13])?
@@ -81,8 +81,8 @@ impl ReceiverTls {
         Ok(ReceiverTls(Arc::new(config)))
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, rustls::Error> {
-        UnbufferedServerConnection::new(Arc::clone(&self.0))
+    pub(super) fn connection(&self) -> Result<Connection, rustls::Error> {
+        ServerConnection::new(Arc::clone(&self.0)).map(Connection::Server)
     }
 }
 
@@ -91,12 +91,12 @@ fn unusable(error: &rustls::Error) -> Error {
 }
 
 /// What is negotiated, the best first.
-pub(super) fn provider() -> CryptoProvider {
+fn provider() -> CryptoProvider {
     let (aes, chacha) = (cipher_suite::TLS13_AES_128_GCM_SHA256, cipher_suite::TLS13_CHACHA20_POLY1305_SHA256);
     with_suites(if has_aes() { vec![aes, chacha] } else { vec![chacha, aes] })
 }
 
-pub(super) fn with_suites(cipher_suites: Vec<SupportedCipherSuite>) -> CryptoProvider {
+fn with_suites(cipher_suites: Vec<SupportedCipherSuite>) -> CryptoProvider {
     let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519];
     CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() }
 }
@@ -112,7 +112,7 @@ fn has_aes() -> bool {
 }
 
 /// The Ed25519 key of a seed, with its public key in place of a certificate.
-fn identity(seed: &Seed, provider: &CryptoProvider) -> Result<CertifiedKey, rustls::Error> {
+fn identity(seed: &Seed) -> Result<CertifiedKey, rustls::Error> {
     // A PKCS #8 wrapping of an Ed25519 seed (RFC 8410, section 7): fixed bytes but for the seed itself.
     const WRAPPING: [u8; 16] =
         [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -121,9 +121,6 @@ fn identity(seed: &Seed, provider: &CryptoProvider) -> Result<CertifiedKey, rust
     wrapped[WRAPPING.len()..].copy_from_slice(&**seed);
     let key = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(&wrapped[..]))?;
     let public = key.public_key().ok_or(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown))?;
-    debug_assert!(
-        provider.signature_verification_algorithms.all.iter().any(|a| a.signature_alg_id() == alg_id::ED25519)
-    );
     Ok(CertifiedKey::new(vec![CertificateDer::from(public.to_vec())], key))
 }
 
@@ -239,3 +236,6 @@ impl ClientCertVerifier for Pinned {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,8 @@ impl Figures {
         self.again.fetch_add(parts, Relaxed);
     }
 
-    /// Parts and holes that went over the links once more, though they had come: their answer was lost with a link.
+    /// Parts and holes that go over the links once more, since their answer was lost with a link; on the receiving
+    /// side those that had come already.
     pub fn add_twice(&self, frames: u64) {
         self.twice.fetch_add(frames, Relaxed);
     }

@@ -33,7 +33,7 @@ pub const JSON_FIELDS: [(&str, &str, &str); 25] = [
     (
         "twice",
         "number",
-        "parts and holes that came although they were there, their answer having been lost with a link",
+        "parts and holes that went over the links once more, their answer having been lost with a link",
     ),
     ("held", "number", "parts that the target held already, and that were compared"),
 ];

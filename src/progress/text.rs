@@ -176,8 +176,10 @@ pub(super) fn summary(last: &Snapshot, note: &str) -> String {
     } else {
         String::new()
     };
+    let notable = [(last.held, "parts held already"), (last.again, "asked for again"), (last.twice, "sent twice")];
+    let notable = notable.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("; {count} {what}"));
     let note = if note.is_empty() { String::new() } else { format!("; {note}") };
-    format!("lvpipe {}: {moved}{ratio} in {time}{mean}{note}", last.role.name())
+    format!("lvpipe {}: {moved}{ratio} in {time}{mean}{}{note}", last.role.name(), notable.collect::<String>())
 }
 
 #[cfg(test)]

@@ -49,6 +49,46 @@ fn a_reader_gone_away_ends_it_also_while_the_producer_is_idle() {
 }
 
 #[test]
+fn a_reader_gone_away_ends_it_when_what_it_should_have_got_was_read() {
+    // The reader has had its block and goes; half of the next is here, and the producer does no more.
+    let place = Place::new();
+    let mut command = place.command(Program::Lvpipe, &["-q", "-s", "64k"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&bytes(96 << 10)).expect("taken");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut vec![0; 64 << 10]).expect("a block");
+    drop(stdout);
+    assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+    let mut err = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut err).expect("text");
+    let expected = "mbuffer: error: outputThread: error writing to <stdout> at offset 0x10000: Broken pipe\n\
+                    mbuffer: warning: error during output to <stdout>: Broken pipe\n";
+    assert_eq!(err, expected);
+    drop(stdin);
+}
+
+#[test]
+fn a_reader_that_has_had_all_and_goes_costs_nothing() {
+    // As the real one: the producer may take its time to end.
+    for program in BOTH {
+        let place = Place::new();
+        let mut command = place.command(program, &["-q", "-s", "64k"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(&bytes(64 << 10)).expect("taken");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut vec![0; 64 << 10]).expect("a block");
+        drop(stdout);
+        std::thread::sleep(Duration::from_millis(1500));
+        drop(stdin);
+        assert_eq!(code(wait(&mut child, "mbuffer")), 0, "{program:?}");
+    }
+}
+
+#[test]
 fn nobody_reading_the_messages_does_not_end_the_copy() {
     let input = bytes(300_000);
     for redirection in ["2>/dev/full", "2>&-", "2>&1 >out | true"] {

@@ -63,3 +63,70 @@ fn a_stranger_s_file_is_ignored() {
         assert!(outcome.err.contains(&expected), "{outcome}");
     }
 }
+
+#[test]
+fn every_kind_of_key_has_mbuffers_words_for_what_it_does_not_take() {
+    for line in [
+        "foo = 1",
+        "foo = abc",
+        "foo bar baz",
+        "x-y = 3",
+        "foo",
+        "= 3",
+        "blocksize =",
+        "blocksize = abc",
+        "blocksize = 128x",
+        "numblocks = -3",
+        "numblocks = 10x",
+        "pause = abc",
+        "timeout = -5",
+        "startread = 101",
+        "startread = 80%",
+        "startwrite = 0",
+        "startwrite = abc",
+        "showstatus = maybe",
+        "memlock = x",
+        "printpid = x",
+        "statusinterval = abc",
+        "autoloadtime = x",
+        "verbose = 9",
+        "tcptimeout = 5days",
+        "tcptimeout = abc",
+    ] {
+        let [real, ours] = BOTH.map(|program| {
+            let place = Place::new();
+            place.write(".mbuffer.rc", format!("{line}\n").as_bytes());
+            let outcome = place.line(program, "-q", b"data");
+            let said = outcome.err.replace(&place.path(".mbuffer.rc").display().to_string(), "FILE");
+            (outcome.code(), outcome.out, said)
+        });
+        assert_eq!(ours, real, "{line}");
+    }
+}
+
+#[test]
+fn a_later_file_takes_back_what_an_earlier_one_has_set() {
+    for program in BOTH {
+        let place = Place::new();
+        place.write(".mbuffer.rc", b"startread = 20\nmaxwritespeed = 50k\n");
+        place.write("own.rc", b"startread = 100\nmaxwritespeed = 0\n");
+        // With a low mark in force this would be refused.
+        let mut command = place.command(program, &["-q", "-s", "4k", "-P", "50"]);
+        command.env("MBUFFERRC", place.path("own.rc"));
+        let outcome = finish(command, &bytes(300_000)).expect(0);
+        assert!(outcome.took < std::time::Duration::from_secs(4), "{outcome}");
+    }
+}
+
+#[test]
+fn the_autoload_time_of_a_file_asks_for_no_autoloader() {
+    for line in ["", "-i in -o out", "-o out"] {
+        let [real, ours] = BOTH.map(|program| {
+            let place = Place::new();
+            place.write(".mbuffer.rc", b"autoloadtime = 1\n");
+            place.write("in", b"data");
+            place.line(program, &format!("-q {line}"), b"data").expect(0)
+        });
+        assert_eq!((ours.out, ours.err), (real.out, real.err), "{line}");
+    }
+}

@@ -80,6 +80,7 @@ fn what_mbuffer_refuses_is_refused_in_its_words() {
         "-O host",
         "-O 8000",
         "-T there",
+        "-T /dev/there-is-none",
         "-O nohost.invalid:8000",
         "-O localhost:abc",
         "-I abc",
@@ -91,7 +92,7 @@ fn what_mbuffer_refuses_is_refused_in_its_words() {
 
 #[test]
 fn what_mbuffer_takes_with_an_error_is_taken_with_that_error() {
-    for line in ["-s abc", "-r x", "--hash nope", "--tcptimeo 3d", "-l /nope/log", "-a -1x -q"] {
+    for line in ["-s abc", "-r x", "--hash nope", "--tcptimeo 3d", "--tcptimeo abc", "-l /nope/log", "-a -1x -q"] {
         let input = bytes(300_000);
         let place = Place::new();
         let [real, ours] = BOTH.map(|program| place.line(program, line, &input));
@@ -123,6 +124,7 @@ fn values_are_understood_as_mbuffer_does() {
         "-q -Q -L -m 1M",
         "--tcptimeo 5s",
         "--tcpbuffer 128k",
+        "--tcpbuffer 5%",
         "-4 -6 -0",
         "--no-direct",
         "--direct",

@@ -123,6 +123,8 @@ fn nobody_there_is_named_and_other_outputs_go_on() {
          mbuffer: fatal: no output left - nothing to do\n"
     );
     assert_eq!(alone.err, expected);
+    let nameless = BOTH.map(|program| place.line(program, &format!("-O :{port}"), b"").expect(1).err);
+    assert_eq!(nameless[0], nameless[1]);
     // The real one crashes on this.
     let both = place.line(Program::Lvpipe, &format!("-q -O 127.0.0.1:{port} -o -"), b"data").expect(1);
     assert_eq!(both.out, b"data");
@@ -185,6 +187,49 @@ fn a_receiver_that_closes_is_an_error() {
     let outcome = finish(command, &bytes(20_000_000)).expect(1);
     peer.join().expect("no panic");
     assert!(outcome.err.contains(&format!("error writing to 127.0.0.1:{port} at offset 0x")), "{outcome}");
+}
+
+#[test]
+fn a_receiver_that_resets_is_an_error_also_while_the_input_is_idle() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let place = Place::new();
+    let mut command = place.command(Program::Lvpipe, &["-q", "-s", "64k", "-O", &format!("127.0.0.1:{port}")]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&bytes(64 << 10)).expect("taken");
+    let (mut peer, _) = listener.accept().expect("a connection");
+    peer.read_exact(&mut vec![0; 64 << 10]).expect("a block");
+    let socket = socket2::Socket::from(peer);
+    socket.set_linger(Some(Duration::ZERO)).expect("set");
+    drop(socket);
+    assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+    let expected = format!("error writing to 127.0.0.1:{port} at offset 0x10000: Connection reset by peer\n");
+    let err = said(&mut child);
+    assert!(err.contains(&expected), "{err}");
+    drop(stdin);
+}
+
+#[test]
+fn several_peers_that_reset_end_it_with_status_1() {
+    // The real one hangs in one of seven such runs.
+    for _ in 0..10 {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let ports = listeners.each_ref().map(|listener| listener.local_addr().expect("an address").port());
+        let place = Place::new();
+        let line = format!("-q -s 64k -O 127.0.0.1:{} -O 127.0.0.1:{}", ports[0], ports[1]);
+        let peers = listeners.map(|listener| {
+            thread::spawn(move || {
+                let (mut peer, _) = listener.accept().expect("a connection");
+                peer.read_exact(&mut [0; 1000]).expect("data");
+                socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).expect("set");
+            })
+        });
+        place.line(Program::Lvpipe, &line, &bytes(20_000_000)).expect(1);
+        for peer in peers {
+            peer.join().expect("no panic");
+        }
+    }
 }
 
 #[test]

@@ -153,6 +153,25 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// As [`Outcome::shape`], without the status lines: how many there are is a matter of time.
+    pub fn told(&self) -> Vec<String> {
+        let lines = self.err.split(['\r', '\n']).map(after_status);
+        lines.filter(|line| !line.is_empty()).map(shape).collect()
+    }
+}
+
+/// What comes after a status line, which has no end of its own; other lines whole.
+fn after_status(line: &str) -> &str {
+    let Some((_, rest)) = line.strip_prefix("in @ ").and_then(|status| status.split_once("% full")) else {
+        return line;
+    };
+    match rest.strip_prefix(", ").and_then(|rest| rest.split_once("% done")) {
+        Some((_, rest)) => rest,
+        None => rest,
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,6 +1,6 @@
 //! What is seen: status line, summary, log file, in mbuffer's format.
 
-use crate::pair::{BOTH, Place, bytes};
+use crate::pair::{BOTH, Outcome, Place, bytes};
 
 #[test]
 fn status_and_summary_look_the_same() {
@@ -57,4 +57,61 @@ fn the_process_id_is_said_and_is_in_later_messages() {
         let pid = lines.next().and_then(|line| line.strip_prefix("mbuffer: PID is ")).expect("the id").to_owned();
         assert!(lines.next().is_some_and(|line| line.contains(&format!("mbuffer ({pid}): error: "))), "{outcome}");
     }
+}
+
+/// What is said at `-v 4`, without what differs from run to run; sorted, as several threads say it.
+fn told(outcome: &Outcome) -> Vec<String> {
+    let mut lines: Vec<String> = outcome
+        .told()
+        .iter()
+        .map(|line| {
+            let cut =
+                ["threadid 0x", "tmpfile is ", "time for writing volume: ", "reading volume: ", "change took "];
+            let end = cut.iter().find_map(|word| line.find(word).map(|at| at + word.len()));
+            line[..end.unwrap_or(line.len())].to_owned()
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn what_is_done_is_told_in_the_same_lines() {
+    let input = bytes(200_000);
+    for line in [
+        "",
+        "-s 128k -m 16M",
+        "-s 128k -m 1000k",
+        "-s 64k -b 20 -m 1280k",
+        "-m 10k",
+        "-m 25%",
+        "-t -m 1M",
+        "-L -m 1M",
+        "-W 9",
+        "-H --hash sha1",
+        "-i in -o out",
+        "-i in --no-direct -c -o out",
+        "-o a -o out -o - -H",
+        "-d -s 64k -o /dev/null",
+        "-i in -n 2 -A true",
+        "-s 32k -D 128k -A true -o out",
+        "-T /dev/there-is-none/x -m 1M",
+        "-o there-is-none/x -o out",
+    ] {
+        let [real, ours] = BOTH.map(|program| {
+            let place = Place::new();
+            place.write("in", &input);
+            let outcome = place.line(program, &format!("-v4 {line}"), &input);
+            // The directory's name is the home's.
+            let home = place.path("").display().to_string();
+            told(&outcome).into_iter().map(|line| line.replace(&home, "~/")).collect::<Vec<_>>()
+        });
+        assert_eq!(ours, real, "-v4 {line}");
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_said_twice_and_costs_the_status() {
+    let [real, ours] = BOTH.map(|program| Place::new().line(program, "-v9 -q", b"data").expect(1));
+    assert_eq!((ours.out, ours.err), (real.out, real.err));
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 
 use crate::pair::{Place, Program, bytes, code, wait};
@@ -37,7 +38,12 @@ fn listen(terminal: &mut File, wanted: &str) -> String {
     let mut said = String::new();
     let mut some = [0; 1024];
     while !said.contains(wanted) {
+        let fd = std::os::fd::AsFd::as_fd(terminal);
+        let ready = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(1000u16)).expect("polled");
         assert!(start.elapsed() < Duration::from_secs(20), "{wanted:?} was not said: {said}");
+        if ready == 0 {
+            continue;
+        }
         let len = terminal.read(&mut some).unwrap_or_else(|error| panic!("{error} after {said}"));
         said += &String::from_utf8_lossy(&some[..len]);
     }
@@ -93,14 +99,56 @@ fn input_volumes_are_asked_for_until_the_answer_is_no() {
     let place = Place::new();
     place.write("vol", b"data");
     let (mut child, mut terminal) = at_terminal(place.command(Program::Lvpipe, &["-q", "-n", "0", "-i", "vol"]));
-    for answer in ["y\n", "what?\n", "n\n"] {
-        listen(&mut terminal, "Press 'y' to continue or 'n' to finish...");
-        terminal.write_all(answer.as_bytes()).expect("keys");
-    }
+    // Single keys, without Return; others are no answer.
+    let question = "Press 'y' to continue or 'n' to finish...";
+    listen(&mut terminal, question);
+    assert!(!takes_lines(&terminal));
+    terminal.write_all(b"?y").expect("keys");
+    let said = listen(&mut terminal, question);
+    assert!(said.contains("yes - continuing with next volume..."), "{said}");
+    terminal.write_all(b"N").expect("a key");
+    listen(&mut terminal, "no - input done, waiting for output to finish...");
     assert_eq!(code(wait(&mut child, "mbuffer")), 0);
     let mut out = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("data");
     assert_eq!(out, b"datadata");
+    assert!(takes_lines(&terminal), "the terminal is left as it was");
+}
+
+/// Whether the terminal waits for Return before it gives anything to who reads.
+fn takes_lines(terminal: &File) -> bool {
+    let modes = nix::sys::termios::tcgetattr(terminal).expect("a terminal");
+    modes.local_flags.contains(nix::sys::termios::LocalFlags::ICANON)
+}
+
+#[test]
+fn an_interrupt_at_a_question_ends_it_and_leaves_the_terminal_as_it_was() {
+    for args in [&["-n", "0", "-i", "vol"][..], &["-s", "64k", "-D", "128k", "-o", "out"]] {
+        let place = Place::new();
+        place.write("vol", b"data");
+        let (mut child, mut terminal) = at_terminal(place.command(Program::Lvpipe, args));
+        feed(&mut child, bytes(200_000));
+        listen(&mut terminal, "ress ");
+        terminal.write_all(b"\x03").expect("a key");
+        let said = listen(&mut terminal, "summary: ");
+        assert!(said.contains(": canceled"), "{said}");
+        assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+        assert!(takes_lines(&terminal));
+    }
+}
+
+#[test]
+fn no_status_line_is_written_over_a_question() {
+    let place = Place::new();
+    let (mut child, mut terminal) =
+        at_terminal(place.command(Program::Lvpipe, &["-s", "64k", "-D", "128k", "-o", "out"]));
+    feed(&mut child, bytes(200_000));
+    listen(&mut terminal, "press return when ready...");
+    std::thread::sleep(Duration::from_millis(1500));
+    terminal.write_all(b"\n").expect("a key");
+    let said = listen(&mut terminal, "OK - continuing...");
+    assert!(!said.contains("in @ "), "{said}");
+    assert_eq!(code(wait(&mut child, "mbuffer")), 0);
 }
 
 /// What is seen at a terminal while a file of two megabytes goes through in some two seconds, until `wanted` is.

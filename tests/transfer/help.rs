@@ -7,12 +7,30 @@ use lvpipe::cli::{Grammar, command, grammar, mbuffer};
 use crate::process::{lvpipe, run};
 
 /// The lvpipe commands in a line of examples: pipelines, redirections, quotes, a remark behind two blanks.
-fn commands(line: &str) -> Vec<Vec<&str>> {
+fn commands(line: &str) -> Vec<Vec<String>> {
     let line = line.trim().split("  ").next().unwrap_or_default();
-    let pieces = line.split(['|', '\'']);
+    // Quoted text is another command line, or else one word.
+    let line: Vec<_> = line.split('\'').collect();
+    let line: Vec<_> = line
+        .iter()
+        .enumerate()
+        .map(|(n, text)| {
+            if n % 2 == 1 && !text.contains("lvpipe ") {
+                "QUOTED".into()
+            } else if n % 2 == 1 {
+                format!("|{text}|")
+            } else {
+                text.to_string()
+            }
+        })
+        .collect();
+    let line = line.concat();
+    let pieces = line.split('|');
     let commands = pieces.filter_map(|piece| Some(&piece[piece.find("lvpipe ")?..]));
     commands
-        .map(|command| command.split(['<', '>']).next().unwrap_or_default().split_whitespace().collect())
+        .map(|command| {
+            command.split(['<', '>']).next().unwrap_or_default().split_whitespace().map(String::from).collect()
+        })
         .collect()
 }
 
@@ -51,6 +69,7 @@ fn every_example_parses() {
 fn examples_are_taken_apart() {
     let found = commands("  lvpipe send vg/a | ssh host 'lvpipe recv - | zfs recv t/a' > x    a remark | lvpipe x");
     assert_eq!(found, [vec!["lvpipe", "send", "vg/a"], vec!["lvpipe", "recv", "-"]]);
+    assert_eq!(commands("lvpipe send - --exec 'tar x -C /'"), [["lvpipe", "send", "-", "--exec", "QUOTED"]]);
 }
 
 #[test]

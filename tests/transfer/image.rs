@@ -139,6 +139,20 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// What a transfer to `copy` leaves that can be gone on with.
+pub const UNFINISHED: [&str; 2] = ["copy.lvpipe-journal", "copy.partial"];
+
+/// Of a transfer to `copy` that failed there is nothing in the directory besides `others`, or what it can be gone on
+/// with: never a file under the name itself.
+#[track_caller]
+pub fn assert_not_there(directory: &Path, others: &[&str]) {
+    let mut found = names(directory);
+    if UNFINISHED.iter().all(|name| found.iter().any(|found| found == name)) {
+        found.retain(|found| !UNFINISHED.contains(&found.as_str()));
+    }
+    assert_eq!(found, others);
+}
+
 /// A scratch directory in memory, for what is about bytes and not about a disk: nothing waits for a sync there.
 pub fn scratch_in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("a scratch directory in memory")

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 
-use crate::image::{Image, names, scratch_in_memory, scratch_on_disk};
+use crate::image::{Image, UNFINISHED, assert_not_there, names, scratch_in_memory, scratch_on_disk};
 use crate::process::{Running, recv, run, run_with_input, send, start, wait_until};
 
 fn stream_and_target(directory: &Path) -> (Vec<u8>, PathBuf) {
@@ -33,7 +33,7 @@ fn it_is_partial_while_it_is_written_and_has_its_name_afterwards() {
     let scratch = scratch_in_memory();
     let (stream, target) = stream_and_target(scratch.path());
     let (running, mut writer, rest) = start_half(&stream, &target);
-    assert_eq!(names(scratch.path()), ["copy.partial"]);
+    assert_eq!(names(scratch.path()), UNFINISHED);
     writer.write_all(rest).expect("it reads");
     drop(writer);
     running.end().expect_ok();
@@ -42,13 +42,31 @@ fn it_is_partial_while_it_is_written_and_has_its_name_afterwards() {
 }
 
 #[test]
-fn it_is_gone_when_the_transfer_fails() {
+fn it_is_kept_when_the_transfer_fails_and_can_be_gone_on_with() {
     let scratch = scratch_in_memory();
     let (stream, target) = stream_and_target(scratch.path());
     let (running, writer, _) = start_half(&stream, &target);
     drop(writer);
-    running.end().expect_failure(3, &["lvpipe: stream is truncated: stdin at offset "]);
-    assert!(names(scratch.path()).is_empty(), "{:?}", names(scratch.path()));
+    running.end().expect_failure(
+        3,
+        &["lvpipe: stream is truncated: stdin at offset ", "copy.partial: go on with --resume, or remove it and "],
+    );
+    assert_eq!(names(scratch.path()), UNFINISHED);
+}
+
+/// A backup that is restored from a file can be restored again: there is nothing to go on with.
+#[test]
+fn it_is_gone_when_nothing_can_be_gone_on_with() {
+    let scratch = scratch_in_memory();
+    let (stream, target) = stream_and_target(scratch.path());
+    let half = scratch.path().join("half");
+    fs::write(&half, &stream[..stream.len() / 2]).expect("written");
+    let backup = fs::File::open(&half).expect("it is there");
+    run(recv(&[], &target).stdin(backup)).expect_failure(3, &["lvpipe: stream is truncated: stdin at offset "]);
+    assert_eq!(names(scratch.path()), ["half"]);
+    // Nor when nothing has arrived.
+    run_with_input(&mut recv(&[], &target), &stream[..200]).expect_failure(3, &["lvpipe: stream is truncated"]);
+    assert_eq!(names(scratch.path()), ["half"]);
 }
 
 #[test]
@@ -60,7 +78,7 @@ fn of_two_transfers_to_one_name_the_second_is_refused() {
         4,
         &["lvpipe: target refused: ", "copy.partial: another process holds a lock on it\n  another"],
     );
-    assert_eq!(names(scratch.path()), ["copy.partial"]);
+    assert_eq!(names(scratch.path()), UNFINISHED);
     writer.write_all(rest).expect("it still reads");
     drop(writer);
     running.end().expect_ok();
@@ -98,7 +116,7 @@ fn what_a_killed_transfer_left_is_written_over() {
     running.signal(nix::sys::signal::Signal::SIGKILL);
     drop(writer);
     assert!(!running.end().status.success());
-    assert_eq!(names(scratch.path()), ["copy.partial"]);
+    assert_eq!(names(scratch.path()), UNFINISHED);
     run_with_input(&mut recv(&[], &target), &stream).expect_ok();
     assert_eq!(names(scratch.path()), ["copy"]);
     Image::sample().assert_is(&target);
@@ -165,7 +183,7 @@ fn a_file_that_appears_under_the_name_meanwhile_is_not_touched() {
     running
         .end()
         .expect_failure(1, &["cannot rename target: ", "a file of that name appeared during the transfer"]);
-    assert_eq!(names(scratch.path()), ["copy"]);
+    assert_not_there(scratch.path(), &["copy"]);
     assert_eq!(fs::read(&target).expect("it exists"), b"somebody's");
 }
 
@@ -191,6 +209,6 @@ fn a_partial_file_that_is_moved_away_meanwhile_is_no_success() {
     running
         .end()
         .expect_failure(1, &["cannot rename target: ", "somebody moved or removed it during the transfer"]);
-    assert_eq!(names(scratch.path()), ["copy.partial", "elsewhere"]);
+    assert!(!target.exists());
     assert_eq!(fs::read(&partial).expect("it exists"), b"another's");
 }

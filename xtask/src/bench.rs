@@ -3,8 +3,12 @@
 
 mod buffer;
 mod figures;
+mod loopback;
 mod material;
 mod race;
+mod slow_link;
+mod transfer;
+mod two_hosts;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -31,6 +35,9 @@ pub struct Args {
     /// Only the rows against mbuffer
     #[arg(long, conflicts_with = "write_readme")]
     only_mbuffer: bool,
+    /// Only the rows over connections
+    #[arg(long, conflicts_with_all = ["write_readme", "only_mbuffer"])]
+    only_links: bool,
     /// Put the table into README.md
     #[arg(long, conflicts_with = "quick")]
     write_readme: bool,
@@ -58,6 +65,11 @@ pub fn run(args: &Args) -> Result<()> {
     let bench = Bench { lvpipe: &lvpipe, material: &material, runs };
 
     let mut table = Table::new(format!("{}; {runs} runs each", material.describe()), material.directory());
+    if args.only_links {
+        bench.over_links(&mut table, through)?;
+        println!("{}", table.markdown()?);
+        return Ok(());
+    }
     let against_zstd = bench.against_zstd()?;
     table.add(Row::race("`lvpipe send \\| lvpipe recv`", "`zstd -T0 -1 \\| zstd -d`", &against_zstd, 0.6));
     let against_cat = bench.against_cat()?;
@@ -83,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
     for row in buffer::rows(&lvpipe, runs, through, material.directory())? {
         table.add(row);
     }
+    bench.over_links(&mut table, through)?;
     let text = table.markdown()?;
     println!("{text}");
     if args.write_readme {
@@ -134,6 +147,13 @@ impl Bench<'_> {
             Contender::new("thin_dump", Pipeline::new(&[&"thin_dump", &metadata]), &[]),
         ];
         race(&contenders, self.runs, &|| material::make_cold(metadata), &|| Ok(()))
+    }
+
+    fn over_links(&self, table: &mut Table, bytes: u64) -> Result<()> {
+        let noise = self.material.noise(bytes)?;
+        loopback::rows(self.lvpipe, self.runs, &noise, bytes)?.into_iter().for_each(|row| table.add(row));
+        slow_link::rows(self.lvpipe, self.runs, self.material)?.into_iter().for_each(|row| table.add(row));
+        Ok(())
     }
 
     /// A volume that is one hole, too large to read.

@@ -22,7 +22,7 @@ pub struct Pipeline {
 }
 
 /// What one run took.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// From the start of the first command to the end of the last one.
     pub time: Duration,

@@ -1,11 +1,12 @@
 use super::*;
+use crate::buffer::log::Log;
 use crate::buffer::memory::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 fn ring(block: u64, blocks: u64, marks: Watermarks, drains: usize) -> (Arc<Ring>, Filler, Vec<Drain>) {
-    let memory = Memory::new(&Place::Anonymous, block * blocks).expect("a small mapping");
+    let memory = Memory::new(&Place::Anonymous, block * blocks, &Log::new("mbuffer")).expect("a small mapping");
     Ring::new(memory, Geometry { block, blocks }, marks, drains)
 }
 

@@ -1,15 +1,16 @@
 //! The configuration files: defaults for the options, `key = value` a line.
 //!
 //! In: `/etc/mbuffer.rc`, `/usr/etc/mbuffer.rc`, `~/.mbuffer.rc`, `$MBUFFERRC`, each overriding the one before.
-//! Out: [`Setting`]s. What cannot be understood is a warning, never the end. Where mbuffer misreads its own manual
+//! Out: [`Setting`]s. What cannot be understood is a warning, a level or time-out also status 1; never the end. Where mbuffer misreads its own manual
 //! (`totalmem` without effect, `tapeaware` turned round, no blanks before a key), the manual is right here.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::grammar::bad_level;
 use super::number::{self, Refusal, Size};
 use crate::buffer::log::{Level, Log};
 use crate::buffer::reason;
@@ -20,10 +21,10 @@ use crate::buffer::reason;
 pub enum Setting {
     BlockSize(u64),
     Blocks(u64),
-    Total(Size),
-    ReadRate(u64),
-    WriteRate(u64),
-    StartReading(f64),
+    Total(Option<Size>),
+    ReadRate(Option<u64>),
+    WriteRate(Option<u64>),
+    StartReading(Option<f64>),
     StartWriting(f64),
     /// Microseconds.
     Pause(u64),
@@ -38,7 +39,7 @@ pub enum Setting {
     /// Seconds.
     StatusInterval(f64),
     Verbose(Level),
-    TcpBuffer(u64),
+    TcpBuffer(Option<u64>),
     /// Milliseconds.
     TcpTimeout(u64),
     /// Seconds.
@@ -53,7 +54,7 @@ pub const KEYS: &[(&str, &str, &str)] = &[
     ("maxreadspeed", "rate", "as -r"),
     ("maxwritespeed", "rate", "as -R"),
     ("startread", "percent", "as -p; 100 is the default"),
-    ("startwrite", "percent", "as -P; 0 is the default"),
+    ("startwrite", "percent", "as -P"),
     ("pause", "microseconds", "as -u"),
     ("timeout", "seconds", "as -W; 0 is off"),
     ("showstatus", "boolean", "no is -q"),
@@ -108,7 +109,8 @@ pub fn read(path: &Path, log: &Log) -> Vec<Setting> {
                 let line = String::from_utf8_lossy(line);
                 log.warning(&format!("config file {shown}, line {}: error parsing '{line}'", number + 1));
             }
-            Err(Trouble::Said(message)) => log.warning(&message),
+            Err(Trouble::Warning(message)) => log.warning(&message),
+            Err(Trouble::Error(message)) => log.error(&message),
         }
     }
     settings
@@ -131,7 +133,9 @@ fn owned_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
 #[derive(Debug, PartialEq)]
 enum Trouble {
     NoPair,
-    Said(String),
+    Warning(String),
+    // As the option's: it makes the status 1.
+    Error(String),
 }
 
 fn parse_line(line: &[u8]) -> Result<Option<Setting>, Trouble> {
@@ -143,55 +147,80 @@ fn parse_line(line: &[u8]) -> Result<Option<Setting>, Trouble> {
     let end = line.iter().position(|byte| is_separator(*byte)).ok_or(Trouble::NoPair)?;
     let rest = line[end..].trim_ascii();
     let value = rest.strip_prefix(b"=").or(rest.strip_prefix(b":")).unwrap_or(rest).trim_ascii();
-    let key = String::from_utf8_lossy(&line[..end]).to_ascii_lowercase();
-    if end == 0 || value.is_empty() {
+    // No setting is negative.
+    if end == 0 || !line[..end].iter().all(u8::is_ascii_alphanumeric) || value.is_empty() || value[0] == b'-' {
         return Err(Trouble::NoPair);
     }
-    match setting(&key, value) {
-        Ok(setting) => Ok(setting),
-        Err(Bad::Key) => Err(Trouble::Said(format!("unknown parameter: {key}"))),
-        Err(Bad::Value) => {
-            let value = OsStr::from_bytes(value).to_string_lossy();
-            let text = format!("ignoring invalid key/value pair ({key} = {value}): unrecognized argument");
-            Err(Trouble::Said(text))
+    let key = String::from_utf8_lossy(&line[..end]).to_ascii_lowercase();
+    setting(&key, value).map(Some).map_err(|bad| bad.trouble(&key, value))
+}
+
+/// What is wrong with a pair.
+enum Bad {
+    Key,
+    /// What does not fit a size or count.
+    Value,
+    Unit,
+    /// What is no boolean, nor whatever else the key takes.
+    Argument,
+    Percent,
+    AutoloadTime,
+    Level,
+    Time(&'static str),
+}
+
+impl From<Refusal> for Bad {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Fatal(message) if message.starts_with("unrecognized size character") => Bad::Unit,
+            _ => Bad::Value,
         }
     }
 }
 
-enum Bad {
-    Key,
-    Value,
-}
-
-impl From<Refusal> for Bad {
-    fn from(_: Refusal) -> Self {
-        Bad::Value
+impl Bad {
+    /// mbuffer's words for it: it has different ones for nearly every kind of key.
+    fn trouble(self, key: &str, value: &[u8]) -> Trouble {
+        let word = value.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let shown = OsStr::from_bytes(word).to_string_lossy();
+        Trouble::Warning(match self {
+            Bad::Key if number::float(word).is_some() => format!("unknown parameter: {key}"),
+            Bad::Key | Bad::Value => {
+                format!("ignoring invalid key/value pair ({key} = {shown}): unrecognized argument")
+            }
+            Bad::Unit => format!("ignoring invalid key/value pair ({key} = {shown}): invalid dimension"),
+            Bad::Argument => format!("invalid argument for {key}: \"{shown}\""),
+            Bad::Percent => format!("ignoring invalid value '{shown}' for {key}"),
+            Bad::AutoloadTime => format!("ignoring invalid value for {key}: \"{shown}\""),
+            Bad::Level => return Trouble::Error(bad_level(&OsString::from_vec(word.to_vec()))),
+            Bad::Time(what) => return Trouble::Error(format!("invalid {what} \"{shown}\"")),
+        })
     }
 }
 
-/// What a pair means; `None` where it says what holds anyway.
-fn setting(key: &str, value: &[u8]) -> Result<Option<Setting>, Bad> {
+/// What a pair means.
+fn setting(key: &str, value: &[u8]) -> Result<Setting, Bad> {
     let count = || u64::try_from(number::count(value)).map_err(|_| Bad::Value);
-    let percent = |range: std::ops::RangeInclusive<f64>| {
-        number::float(value).filter(|percent| range.contains(percent)).ok_or(Bad::Value)
-    };
+    let digits = value.first().is_some_and(u8::is_ascii_digit);
+    let is_zero = number::float(value) == Some(0.0);
+    // Zero takes back what an earlier file has set.
+    let limit = || if is_zero { Ok(None) } else { bytes(key, value).map(Some) };
     let set = match key {
         "blocksize" => Setting::BlockSize(bytes(key, value)?),
         "numblocks" => Setting::Blocks(count()?),
-        "totalmem" if number::float(value) == Some(0.0) => return Ok(None),
-        "totalmem" => Setting::Total(number::parse_size(key, value)?),
-        "maxreadspeed" if number::float(value) == Some(0.0) => return Ok(None),
-        "maxreadspeed" => Setting::ReadRate(bytes(key, value)?),
-        "maxwritespeed" if number::float(value) == Some(0.0) => return Ok(None),
-        "maxwritespeed" => Setting::WriteRate(bytes(key, value)?),
-        "startread" => match percent(0.0..=100.0)? {
-            100.0 => return Ok(None),
-            percent => Setting::StartReading(percent),
+        "totalmem" if is_zero => Setting::Total(None),
+        "totalmem" => Setting::Total(Some(number::parse_size(key, value)?)),
+        "maxreadspeed" => Setting::ReadRate(limit()?),
+        "maxwritespeed" => Setting::WriteRate(limit()?),
+        "startread" => match number::float(value).filter(|percent| (0.0..=100.0).contains(percent)) {
+            Some(percent) => Setting::StartReading((percent < 100.0).then_some(percent)),
+            None => return Err(Bad::Percent),
         },
-        "startwrite" => match percent(0.0..=100.0)? {
-            0.0 => return Ok(None),
-            percent => Setting::StartWriting(percent),
+        "startwrite" => match number::float(value).filter(|percent| *percent > 0.0 && *percent <= 100.0) {
+            Some(percent) => Setting::StartWriting(percent),
+            None => return Err(Bad::Percent),
         },
+        "pause" if !digits => return Err(Bad::Argument),
         "pause" => Setting::Pause(count()?),
         "timeout" => Setting::Watchdog(count()?),
         "showstatus" => Setting::ShowStatus(boolean(value)?),
@@ -203,16 +232,16 @@ fn setting(key: &str, value: &[u8]) -> Result<Option<Setting>, Bad> {
         "statusinterval" => {
             // Below a hundredth of a second it would be all the program does.
             let seconds = number::float(value).filter(|seconds| (0.01..=1e6).contains(seconds));
-            Setting::StatusInterval(seconds.ok_or(Bad::Value)?)
+            Setting::StatusInterval(seconds.ok_or(Bad::Argument)?)
         }
-        "verbose" => Setting::Verbose(Level::from_word(value).ok_or(Bad::Value)?),
-        "tcpbufsize" | "tcpbuffer" if number::float(value) == Some(0.0) => return Ok(None),
-        "tcpbufsize" | "tcpbuffer" => Setting::TcpBuffer(bytes(key, value)?),
-        "tcptimeout" => Setting::TcpTimeout(number::milliseconds(value).ok_or(Bad::Value)?),
+        "verbose" => Setting::Verbose(Level::from_word(value).ok_or(Bad::Level)?),
+        "tcpbufsize" | "tcpbuffer" => Setting::TcpBuffer(limit()?),
+        "tcptimeout" => Setting::TcpTimeout(number::milliseconds(value).map_err(Bad::Time)?),
+        "autoloadtime" if !digits => return Err(Bad::AutoloadTime),
         "autoloadtime" => Setting::AutoloadTime(count()?),
         _ => return Err(Bad::Key),
     };
-    Ok(Some(set))
+    Ok(set)
 }
 
 fn bytes(key: &str, value: &[u8]) -> Result<u64, Bad> {
@@ -226,7 +255,7 @@ fn boolean(value: &[u8]) -> Result<bool, Bad> {
     match value.to_ascii_lowercase().as_slice() {
         b"yes" | b"on" | b"1" | b"true" => Ok(true),
         b"no" | b"off" | b"0" | b"false" => Ok(false),
-        _ => Err(Bad::Value),
+        _ => Err(Bad::Argument),
     }
 }
 
@@ -234,9 +263,9 @@ fn boolean(value: &[u8]) -> Result<bool, Bad> {
 mod tests {
     use super::*;
 
-    fn said(line: &str) -> String {
+    fn warned(line: &str) -> String {
         match parse_line(line.as_bytes()) {
-            Err(Trouble::Said(message)) => message,
+            Err(Trouble::Warning(message)) => message,
             other => panic!("{line:?} is {other:?}"),
         }
     }
@@ -246,7 +275,7 @@ mod tests {
         for line in ["blocksize = 64", "BlockSize:64", "  blocksize 64 # small", "blocksize=64\r"] {
             assert_eq!(parse_line(line.as_bytes()), Ok(Some(Setting::BlockSize(64))), "{line}");
         }
-        for line in ["", "   ", "# blocksize = 64", "startread = 100", "startwrite=0", "totalmem = 0"] {
+        for line in ["", "   ", "# blocksize = 64"] {
             assert_eq!(parse_line(line.as_bytes()), Ok(None), "{line}");
         }
         assert_eq!(parse_line(b"tapeaware = yes"), Ok(Some(Setting::TapeAware(true))));
@@ -254,13 +283,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_a_warning() {
-        assert_eq!(said("foo = 1"), "unknown parameter: foo");
-        let expected = "ignoring invalid key/value pair (timeout = -1): unrecognized argument";
-        assert_eq!(said("timeout = -1"), expected);
-        assert!(said("blocksize = abc").contains("(blocksize = abc)"));
-        for line in ["blocksize", "= 5", "blocksize ="] {
+    fn defaults_take_back_what_an_earlier_file_has_set() {
+        for (line, setting) in [
+            ("startread = 100", Setting::StartReading(None)),
+            ("totalmem = 0", Setting::Total(None)),
+            ("maxreadspeed=0", Setting::ReadRate(None)),
+            ("maxwritespeed=0", Setting::WriteRate(None)),
+            ("tcpbufsize=0", Setting::TcpBuffer(None)),
+        ] {
+            assert_eq!(parse_line(line.as_bytes()), Ok(Some(setting)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        assert_eq!(warned("foo = 1"), "unknown parameter: foo");
+        assert_eq!(warned("startwrite = 0"), "ignoring invalid value '0' for startwrite");
+        assert_eq!(warned("memlock = maybe not"), "invalid argument for memlock: \"maybe\"");
+        assert!(warned("blocksize = abc").contains("(blocksize = abc)"));
+        for line in ["blocksize", "= 5", "blocksize =", "timeout = -1", "a.b = 3"] {
             assert_eq!(parse_line(line.as_bytes()), Err(Trouble::NoPair), "{line}");
+        }
+        for line in ["verbose = 7", "tcptimeout = 3days"] {
+            assert!(matches!(parse_line(line.as_bytes()), Err(Trouble::Error(_))), "{line}");
         }
     }
 

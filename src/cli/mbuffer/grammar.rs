@@ -121,7 +121,11 @@ pub fn value_of(key: Key, option: &str, value: OsString) -> Step {
         Key::ReadRate => plain(size()?, "cannot set read rate as percentage").map(Choice::ReadRate),
         Key::WriteRate => plain(size()?, "cannot set write rate as percentage").map(Choice::WriteRate),
         Key::LeastRate => plain(size()?, "cannot set minimum rate as percentage").map(Choice::LeastRate),
-        Key::TcpBuffer => plain(size()?, "cannot set TCP buffer as percentage").map(Choice::TcpBuffer),
+        Key::TcpBuffer => Ok(Choice::TcpBuffer(match size()? {
+            // mbuffer takes the number for bytes: fewer than any buffer has, so nothing changes.
+            Size::Percent(percent) => u64::from(percent),
+            Size::Bytes(bytes) => bytes,
+        })),
         Key::StartWriting => start_writing(bytes).map(Choice::StartWriting),
         Key::StartReading => start_reading(bytes).map(Choice::StartReading),
         Key::Input => Ok(Choice::Input(path())),
@@ -144,7 +148,7 @@ pub fn value_of(key: Key, option: &str, value: OsString) -> Step {
         },
         Key::AutoloadCommand => Ok(Choice::AutoloadCommand(value)),
         Key::Verbose => {
-            Level::from_word(bytes).map(Choice::Verbose).ok_or_else(|| Refusal::Error(bad_level(&value)))
+            Level::from_word(bytes).map(Choice::Verbose).ok_or_else(|| Refusal::Level(bad_level(&value)))
         }
         Key::Watchdog => match u64::try_from(number::count(bytes)) {
             Ok(seconds) if seconds > 0 => Ok(Choice::Watchdog(seconds)),
@@ -152,7 +156,7 @@ pub fn value_of(key: Key, option: &str, value: OsString) -> Step {
         },
         Key::TcpTimeout => number::milliseconds(bytes)
             .map(Choice::TcpTimeout)
-            .ok_or_else(|| Refusal::Error(format!("invalid time dimension in argument \"{}\"", shown()))),
+            .map_err(|what| Refusal::Error(format!("invalid {what} \"{}\"", shown()))),
         Key::Hash if bytes.eq_ignore_ascii_case(b"list") => Ok(Choice::HashList),
         Key::Hash => Algorithm::by_name(&shown())
             .map(|algorithm| Choice::Hash(algorithm.name()))
@@ -186,7 +190,8 @@ fn start_reading(text: &[u8]) -> Result<f64, Refusal> {
     })
 }
 
-fn bad_level(value: &OsStr) -> String {
+/// The message for a level that is none.
+pub fn bad_level(value: &OsStr) -> String {
     format!(
         "Invalid argument '{}' for setting verbosity level.\nValid values are: none, silent, fatal, error, warning, \
          info, io, debug, and 0-6",

@@ -80,6 +80,14 @@ was full.
 .SH SEVERAL OUTPUTS
 Each gets every byte. The slowest sets the pace once the buffer is full. One that fails is left out with a message; the
 others go on, and the exit status is 1. When the last is gone the run ends at once, unless a hash is still to be made.
+That also holds while the input is idle: a connection that was reset, or a pipe whose reader went away before it got all
+that was read, is noticed within a second.
+.SH VOLUMES
+At the end of an output's medium, or after -D bytes, and at the end of each of -n input media, the device is closed, the
+command of -A is run, and the device is opened again. Without a command the terminal is asked, if standard error is one:
+for an output Return goes on, for an input the keys y and n are the answer, without Return. If there is neither a
+command nor a terminal, the end of an output's medium is an error, and the first input medium is the only one. Of several
+outputs only the last has volumes.
 .SH HASHES
 The names are those of --hash list. Of libgcrypt's, SHAKE128 and SHAKE256 are left out: they have no length of their
 own.
@@ -88,7 +96,8 @@ Read in this order, each overriding the one before:
 .IR /etc/mbuffer.rc ,
 .IR /usr/etc/mbuffer.rc ,
 .IR ~/.mbuffer.rc ,
-and the file that $MBUFFERRC names. Options override them all, and -m discards their blocksize and numblocks. A file
+and the file that $MBUFFERRC names. Options override them all, and -m discards their blocksize and numblocks. What is
+not understood is ignored with a warning; for verbose and tcptimeout it is an error, and the exit status 1. A file
 that belongs to another user than root or oneself is ignored. A line is \fIkey\fR = \fIvalue\fR; keys in any case, a
 colon or blank will do as well, and # begins a comment. Booleans are yes, on, 1, true, and no, off, 0, false.
 "#;

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::buffer::Fatal;
-use crate::buffer::log::Log;
+use crate::buffer::log::{Level, Log};
 use crate::buffer::run;
 use grammar::{Choice, Grammar};
 use number::Refusal;
@@ -47,7 +47,7 @@ pub fn run(program_name: &OsStr, args: impl Iterator<Item = OsString>) -> u8 {
 
 fn carry_out(program: String, args: Vec<OsString>, log: &Arc<Log>) -> Result<u8, Fatal> {
     let mut setup = Setup::new(log.clone(), program);
-    let level = asked_level(&args);
+    let level = asked_level(&args, log);
     if let Some(level) = level {
         log.set_level(level);
     }
@@ -67,7 +67,7 @@ fn carry_out(program: String, args: Vec<OsString>, log: &Arc<Log>) -> Result<u8,
                 }
             }
             Err(Refusal::Fatal(message)) => return Err(Fatal::new(message)),
-            Err(Refusal::Error(message)) => log.error(&message),
+            Err(Refusal::Error(message) | Refusal::Level(message)) => log.error(&message),
             Err(Refusal::Warning(message)) => log.warning(&message),
         }
         if log.must_end() {
@@ -81,8 +81,16 @@ fn carry_out(program: String, args: Vec<OsString>, log: &Arc<Log>) -> Result<u8,
     run::run(plan, log)
 }
 
-/// `-v` counts from the start of the run, wherever it stands.
-fn asked_level(args: &[OsString]) -> Option<crate::buffer::log::Level> {
-    let choices: Vec<Choice> = Grammar::new(args.iter().cloned()).filter_map(Result::ok).collect();
-    setup::level(choices.iter())
+/// `-v` counts from the start of the run, wherever it stands. One that cannot be understood is said twice, as mbuffer
+/// says it: here and at its place.
+fn asked_level(args: &[OsString], log: &Log) -> Option<Level> {
+    let mut asked = None;
+    for step in Grammar::new(args.iter().cloned()) {
+        match step {
+            Ok(Choice::Verbose(level)) => asked = Some(level),
+            Err(Refusal::Level(message)) => log.error(&message),
+            _ => {}
+        }
+    }
+    asked
 }

@@ -10,6 +10,8 @@ pub enum Refusal {
     Fatal(String),
     /// The message is printed, the option is ignored, the run goes on and ends with status 1.
     Error(String),
+    /// As [`Refusal::Error`], for a `-v`, which counts from the start of the run.
+    Level(String),
     /// The message is printed and the option is ignored.
     Warning(String),
 }
@@ -169,9 +171,9 @@ fn is_nan_or_infinite(text: &[u8]) -> bool {
     word.starts_with(b"nan") || word.starts_with(b"inf")
 }
 
-/// A time with its unit, in milliseconds; without a unit it is milliseconds already. `None` if it is none.
-pub fn milliseconds(text: &[u8]) -> Option<u64> {
-    let (number, rest) = strtod(text)?;
+/// A time with its unit, in milliseconds; without a unit it is milliseconds already. What is wrong if it is none.
+pub fn milliseconds(text: &[u8]) -> Result<u64, &'static str> {
+    let (number, rest) = strtod(text).ok_or("time argument")?;
     let unit = rest.trim_ascii().to_ascii_lowercase();
     let factor = match unit.as_slice() {
         b"" | b"ms" | b"msec" => 1.0,
@@ -179,11 +181,12 @@ pub fn milliseconds(text: &[u8]) -> Option<u64> {
         b"s" | b"sec" => 1e3,
         b"m" | b"min" => 60e3,
         b"h" => 3600e3,
-        _ => return None,
+        _ => return Err("time dimension in argument"),
     };
     let milliseconds = number * factor;
     // The kernel keeps socket time-outs in jiffies of a signed long: a century is surely enough, and surely fits.
-    (0.0..=3.2e12).contains(&milliseconds).then_some(milliseconds.ceil() as u64)
+    let fits = (0.0..=3.2e12).contains(&milliseconds);
+    fits.then_some(milliseconds.ceil() as u64).ok_or("time argument")
 }
 
 #[cfg(test)]
@@ -271,7 +274,7 @@ mod tests {
             ("-1", None),
         ];
         for (text, expected) in rows {
-            assert_eq!(milliseconds(text.as_bytes()), expected, "{text}");
+            assert_eq!(milliseconds(text.as_bytes()).ok(), expected, "{text}");
         }
     }
 }

@@ -20,7 +20,7 @@ use super::options::Key;
 use crate::buffer::geometry::{Geometry, Machine, Wanted};
 use crate::buffer::hash::Algorithm;
 use crate::buffer::input::Input;
-use crate::buffer::log::{Level, Log};
+use crate::buffer::log::Log;
 use crate::buffer::media::Autoload;
 use crate::buffer::memory::Place;
 use crate::buffer::network::{self, Family, Tuning};
@@ -118,10 +118,10 @@ impl Setup {
         match setting {
             Setting::BlockSize(bytes) => self.configured.block = Some(bytes),
             Setting::Blocks(blocks) => self.configured.blocks = Some(blocks),
-            Setting::Total(size) => self.configured.total = Some(self.bytes(size)),
-            Setting::ReadRate(rate) => self.read_rate = Some(rate),
-            Setting::WriteRate(rate) => self.write_rate = Some(rate),
-            Setting::StartReading(percent) => self.start_reading = Some(percent),
+            Setting::Total(size) => self.configured.total = size.map(|size| self.bytes(size)),
+            Setting::ReadRate(rate) => self.read_rate = rate,
+            Setting::WriteRate(rate) => self.write_rate = rate,
+            Setting::StartReading(percent) => self.start_reading = percent,
             Setting::StartWriting(percent) => self.start_writing = Some(percent),
             Setting::Pause(microseconds) => self.pause = Duration::from_micros(microseconds),
             Setting::Watchdog(seconds) => self.watchdog = (seconds > 0).then_some((seconds, None)),
@@ -134,7 +134,7 @@ impl Setup {
             Setting::Direct(direct) => self.direct = direct,
             Setting::StatusInterval(seconds) => self.show.interval = Duration::from_secs_f64(seconds),
             Setting::Verbose(level) => self.log.set_level(level),
-            Setting::TcpBuffer(bytes) => self.tuning.buffer = Some(socket_buffer(bytes)),
+            Setting::TcpBuffer(bytes) => self.tuning.buffer = bytes.map(socket_buffer),
             Setting::TcpTimeout(milliseconds) => self.tuning.timeout = Duration::from_millis(milliseconds),
             Setting::AutoloadTime(seconds) => self.autoload.seconds = seconds,
         }
@@ -283,6 +283,7 @@ impl Setup {
             return Err(Fatal::new("autoload time must be smaller than watchdog timeout"));
         }
         self.autoload.seconds = seconds;
+        self.autoload.by_time = true;
         Ok(())
     }
 
@@ -295,8 +296,10 @@ impl Setup {
     }
 
     fn start_watchdog(&self, seconds: u64) -> Result<Watchdog, Fatal> {
-        Watchdog::start(seconds, self.log.clone())
-            .map_err(|error| Fatal::new(format!("unable to create thread: {}", reason(&error))))
+        let watchdog = Watchdog::start(seconds, self.log.clone())
+            .map_err(|error| Fatal::new(format!("unable to create thread: {}", reason(&error))))?;
+        self.log.info(&format!("started watchdog with Timeout = {seconds} sec."));
+        Ok(watchdog)
     }
 }
 
@@ -312,9 +315,4 @@ fn list_hashes(log: &Log) {
     if let Err(error) = io::Write::write_all(&mut io::stdout(), names.as_bytes()) {
         log.error(&format!("error writing to <stdout>: {}", reason(&error)));
     }
-}
-
-/// The last level that the arguments ask for: it counts from the start.
-pub fn level<'a>(choices: impl Iterator<Item = &'a Choice>) -> Option<Level> {
-    choices.filter_map(|choice| if let Choice::Verbose(level) = choice { Some(*level) } else { None }).last()
 }

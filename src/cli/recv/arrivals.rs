@@ -215,7 +215,7 @@ fn from_ssh(stop: &Stop) -> Result<Arrivals> {
     let stdin = stdio::input("cannot be started", WAY_OUT)?;
     let mut stdout = stdio::output("cannot be started", WAY_OUT)?;
     let request = read_request(&stdin, stop)?;
-    let (more, listening, port) = listen_beside(&request, stop)?;
+    let Beside { more, listening, port } = listen_beside(&request, stop)?;
     let greeting = Greeting { lvpipe: env!("CARGO_PKG_VERSION").into(), wire: VERSION, port };
     let greeting = serde_json::to_string(&greeting).map_err(|e| Error::io("cannot greet", "stdout", &e.into()))?;
     stdout.write_all((greeting + "\n").as_bytes()).map_err(|e| Error::io("cannot greet", "stdout", &e))?;
@@ -246,13 +246,17 @@ fn read_request(stdin: &File, stop: &Stop) -> Result<Request> {
     Err(wrong("its first line is too long"))
 }
 
+/// What there is beside ssh's own link.
+struct Beside {
+    more: Receiver<(Link, Prelude)>,
+    listening: Option<Listening>,
+    port: Option<u16>,
+}
+
 /// Listens for TCP links if they are wanted. That it cannot is no failure: everything can go through ssh.
-fn listen_beside(
-    request: &Request,
-    stop: &Stop,
-) -> Result<(Receiver<(Link, Prelude)>, Option<Listening>, Option<u16>)> {
+fn listen_beside(request: &Request, stop: &Stop) -> Result<Beside> {
     // Disconnected: no more links will come.
-    let none = || (bounded(0).1, None, None);
+    let none = || Beside { more: bounded(0).1, listening: None, port: None };
     if !request.listen {
         return Ok(none());
     }
@@ -265,5 +269,5 @@ fn listen_beside(
     let Ok(listener) = Listener::bind(&spec) else { return Ok(none()) };
     let port = listener.local_addresses().first().map(|address| address.port());
     let (more, listening) = serve(listener, Security::Key(key), stop)?;
-    Ok((more, Some(listening), port))
+    Ok(Beside { more, listening: Some(listening), port })
 }

@@ -74,10 +74,15 @@ impl Recv {
                     Some(_) if self.resume => notices.push("the sender does not resume: all of it is sent".into()),
                     _ => {}
                 }
-                place.and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
+                // Where it cannot be gone on with, what an earlier one left is not believed any more either: a journal
+                // in which nothing is recorded is removed.
+                let can_go_on = prelude.digest != DigestKind::None && !stream.is_some_and(Metadata::is_file);
+                place
+                    .and_then(|place| Some((begin(&place, prelude, &target, &mut notices, stop)?, place)))
+                    .filter(|_| can_go_on)
             }
         };
-        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling::of(journal)), place));
+        landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(RwLock::new(Some(journal)))), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
     }
@@ -147,21 +152,22 @@ impl Landed {
     /// # Errors
     /// When what was made for it cannot be kept.
     pub(super) fn keep(self) -> Result<Vec<String>> {
-        let mut notices: Vec<String> = self.held.keep()?.into_iter().collect();
-        let journal = self.journal.and_then(|(journal, _)| journal.close());
-        notices.extend(journal.and_then(|journal| journal.finish().err()).map(|trouble| trouble.to_string()));
-        Ok(notices)
+        // First, for it has the target open.
+        let trouble =
+            self.journal.and_then(|(journal, _)| journal.close()).and_then(|journal| journal.finish().err());
+        let notice = self.held.keep()?;
+        Ok(trouble.map(|trouble| trouble.to_string()).into_iter().chain(notice).collect())
     }
 
     /// The transfer failed: what is left of it.
     pub(super) fn abandon(self, error: &Error) -> Vec<String> {
-        let mut left = self.held.abandon();
         let resumable = self.journal.and_then(|(journal, place)| {
-            // What is queued is recorded.
+            // Records what is still queued, and lets the target go.
             drop(journal.close());
             place.left_behind()
         });
-        if self.in_place && error.status() != Status::Guard && resumable.is_none() {
+        let mut left = self.held.abandon();
+        if self.in_place && error.status() != Status::Guard {
             left.push("the target holds only a part of the volume now: receive it again before it is used".into());
         }
         left.extend(resumable);
@@ -169,16 +175,12 @@ impl Landed {
     }
 }
 
-/// The journal as the engine wants it. Threads that are still blocked in a pipe when the run has ended may have it
-/// too: so it is closed, and not only dropped.
+/// The journal as the engine wants it, until it is closed: a thread of the engine that is on its way out may have it
+/// for longer.
 struct Journaling(RwLock<Option<Journal>>);
 
 impl Journaling {
-    fn of(journal: Journal) -> Self {
-        Journaling(RwLock::new(Some(journal)))
-    }
-
-    /// Nothing is recorded from now on.
+    /// The journal, which records no more.
     fn close(&self) -> Option<Journal> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).take()
     }

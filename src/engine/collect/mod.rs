@@ -26,16 +26,17 @@ mod session;
 mod tests;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::recv::Receiving;
 use super::tally::Received;
 use crate::error::Result;
 use crate::link::Link;
 use crate::volume::Target;
-use crate::wire::Prelude;
+use crate::wire::{Answer, Prelude};
 
 pub use refusal::refuse;
 
@@ -68,11 +69,35 @@ pub fn collect(
     target: Arc<dyn Target>,
     collecting: Collecting,
 ) -> Result<Received> {
-    match session::Session::open(target, collecting) {
+    let mut first = first;
+    match with_signs_of_life(&mut first, || session::Session::open(target, collecting)) {
         Ok(session) => session.run(first, links),
         Err(error) => {
             refuse(first, error.status(), &error.to_string());
             Err(error)
         }
     }
+}
+
+/// How often a sender is told that its welcome is being prepared: its patience may be a few seconds.
+const SIGN_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs `work`, and tells the link every now and then that it is being looked after: to discard a large target takes
+/// longer than a sender waits for nothing. A link that breaks meanwhile is noticed later.
+fn with_signs_of_life<T>(link: &mut Link, work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let (working, done) = bounded::<()>(0);
+        let writer = &mut link.writer;
+        let sign = Answer::Alive { received: 0, hungry: false }.encode();
+        scope.spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(SIGN_EVERY) {
+                if writer.write_all(&sign).and_then(|()| writer.flush()).is_err() {
+                    return;
+                }
+            }
+        });
+        let result = work();
+        drop(working);
+        result
+    })
 }

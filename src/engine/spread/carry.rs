@@ -56,7 +56,7 @@ impl Peer {
                 written.and(heard.map_err(io::Error::other)).map_err(|e| Error::io("link broke", &name, &e))
             })
         });
-        self.outbox.lost(id);
+        self.figures.add_twice(self.outbox.lost(id) as u64);
         let carried = carried.map_err(|error| match guarded.is_stalled() {
             true => {
                 let why = format_args!("nothing moved for {} s", self.terms.stall.as_secs_f64());

@@ -309,9 +309,9 @@ impl Peer {
             links.told = false;
         }
         drop(links);
-        self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_add(1, Ordering::SeqCst)) + 1);
+        self.count_links(self.all_up.fetch_add(1, Ordering::SeqCst) + 1);
         let (helped, carried) = self.carry(link, id, self.is_standby(number));
-        self.figures.threads(Stage::Link, usize::from(self.all_up.fetch_sub(1, Ordering::SeqCst)) - 1);
+        self.count_links(self.all_up.fetch_sub(1, Ordering::SeqCst) - 1);
         let mut links = self.links();
         links.up.remove(&number);
         if helped {
@@ -326,6 +326,12 @@ impl Peer {
             self.failed(number, error);
         }
         helped
+    }
+
+    /// Over all receivers.
+    fn count_links(&self, links: u16) {
+        self.figures.threads(Stage::Link, links.into());
+        self.figures.set_links(links.into());
     }
 
     /// It is over with this receiver. Only the first reason counts.

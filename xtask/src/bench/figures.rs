@@ -34,6 +34,19 @@ impl Row {
         }
     }
 
+    /// The rates of `bytes` bytes, the first contender's against the second's; the goal is the least ratio of them.
+    pub fn rates(what: &str, against: &str, outcomes: &[Outcome], bytes: u64, goal: f64) -> Row {
+        let ratio = outcomes[1].median().as_secs_f64() / outcomes[0].median().as_secs_f64().max(1e-9);
+        Row {
+            what: what.into(),
+            figure: rates(&outcomes[0], bytes),
+            against: format!("{against}: {}", rates(&outcomes[1], bytes)),
+            ratio: format!("{ratio:.2}"),
+            goal: format!("≥ {goal}"),
+            is_met: ratio >= goal,
+        }
+    }
+
     /// Processor time of one command of the pipelines, the first contender's against the second's.
     pub fn cpu(what: &str, against: &str, outcomes: &[Outcome], command: usize, goal: f64) -> Row {
         let [ours, theirs] = [0, 1].map(|index: usize| outcomes[index].processor(command));
@@ -87,6 +100,13 @@ impl Row {
 fn times(outcome: &Outcome) -> String {
     let (least, most) = outcome.range();
     format!("{} ({} to {})", seconds(outcome.median()), seconds(least), seconds(most))
+}
+
+/// The same as rates of so many bytes, the fastest first as well.
+fn rates(outcome: &Outcome, bytes: u64) -> String {
+    let (least, most) = outcome.range();
+    let rate = |time: Duration| format!("{}/s", ByteSize((bytes as f64 / time.as_secs_f64().max(1e-9)) as u64));
+    format!("{} ({} to {})", rate(outcome.median()), rate(least), rate(most))
 }
 
 /// Three figures, down to milliseconds.

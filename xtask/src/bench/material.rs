@@ -2,7 +2,7 @@
 //! an empty volume too large to read.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,6 +80,17 @@ impl Material {
         self.mappings
     }
 
+    /// A file of so many bytes of noise, dense; made when it is first asked for.
+    pub fn noise(&self, bytes: u64) -> Result<PathBuf> {
+        let path = self.directory.join("noise");
+        if fs::metadata(&path).map_or(0, |meta| meta.len()) != bytes {
+            let partial = path.with_extension("partial");
+            std::io::copy(&mut File::open("/dev/urandom")?.take(bytes), &mut File::create(&partial)?)?;
+            fs::rename(&partial, &path)?;
+        }
+        Ok(path)
+    }
+
     /// The image in words.
     pub fn describe(&self) -> String {
         use std::os::unix::fs::MetadataExt;
@@ -89,8 +100,7 @@ impl Material {
 
     /// Reads the image once, so that every contender finds it in the page cache.
     pub fn warm(&self) -> Result<()> {
-        std::io::copy(&mut File::open(&self.image)?, &mut std::io::sink())?;
-        Ok(())
+        warm(&self.image)
     }
 
     /// A directory where a file may be 1 PiB large: ext4 ends at 16 TiB, a tmpfs does not.
@@ -105,6 +115,12 @@ impl Material {
         }
         anyhow::bail!("no file system here takes a file of 1 PiB: mount a tmpfs at /dev/shm")
     }
+}
+
+/// Reads a file into the page cache.
+pub fn warm(path: &Path) -> Result<()> {
+    std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+    Ok(())
 }
 
 /// A file of 1 PiB that is one hole.

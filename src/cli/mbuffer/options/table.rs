@@ -281,7 +281,7 @@ pub const OPTIONS: &[Opt] = &[
         &["--tcpbuffer"],
         Some("size"),
         "size for TCP buffer",
-        "The size of the socket's buffer for later -I and -O; the system's own choice is usually better.",
+        "The least size of the socket's buffer for later -I and -O; the system's own choice is usually better.",
     ),
     opt(
         Key::TcpTimeout,

@@ -26,16 +26,19 @@ impl Setup {
     /// Opens what is left to open: the plan, or mbuffer's reason why there is none.
     pub fn plan(mut self, streams: Streams) -> Result<Plan, Fatal> {
         let geometry = self.geometry()?;
+        self.say_adjusted(geometry);
         self.check(geometry)?;
         let memory = self.memory(geometry)?;
         let input = self.open_input(streams)?;
         let stdin_is_data = self.input_file.as_ref().is_none_or(|path| path.as_os_str() == "-");
         let files = self.targets.iter().any(|target| matches!(target, Target::File(..) | Target::Stdout));
-        let (outputs, unopened) = self.open_outputs(&input, streams)?;
+        let (outputs, unopened) = self.open_outputs(&input, streams, files)?;
         let stdout_is_data = outputs.iter().any(|output| output.name() == "<stdout>");
         self.warn_of_nobody(files);
         let manner = self.manner(geometry, &outputs, stdin_is_data, stdout_is_data)?;
         self.check_input_block(&input, geometry);
+        let (senders, hashers) = (outputs.len() - 1 + self.hashes.len(), self.hashes.len());
+        self.log.info(&format!("{senders} senders, {hashers} hashers"));
         let watchdog = match self.watchdog.take() {
             Some((seconds, None)) => Some(self.start_watchdog(seconds)?),
             Some((_, watchdog)) => watchdog,
@@ -69,6 +72,25 @@ impl Setup {
         // Three numbers from files would have to agree; where two say it all, the third is not needed.
         let total = file.total.filter(|_| block.is_none() || blocks.is_none());
         Geometry::choose(Wanted { block, blocks, total }, &self.machine)
+    }
+
+    /// What `-m` has made of the other two.
+    fn say_adjusted(&self, geometry: Geometry) {
+        let Some(wanted) = self.wanted.total else { return };
+        let (block, blocks, total) = (binary(geometry.block), geometry.blocks, binary(geometry.total()));
+        let (said, otherwise) = match (self.wanted.block, self.wanted.blocks) {
+            (Some(_), Some(_)) => return,
+            (Some(_), None) => (format!("adjusted number of blocks to {blocks}"), "adjusted totalmem to"),
+            (None, Some(_)) => (format!("adjusting blocksize to {block}"), "adjusting total buffer memory to"),
+            (None, None) => (
+                format!("adjusted blocksize to {block}, number of blocks to {blocks}"),
+                "overruling total memory to",
+            ),
+        };
+        self.log.info(&said);
+        if geometry.total() != wanted {
+            self.log.info(&format!("{otherwise} {total}"));
+        }
     }
 
     /// What contradicts itself.
@@ -125,9 +147,14 @@ impl Setup {
             Place::Anonymous => format!("allocating {total} as buffer"),
             _ => format!("mapping temporary file with {total} as buffer"),
         });
-        let mut memory = Memory::new(&self.place, geometry.total())?;
-        if self.lock && self.place == Place::Anonymous && memory.lock().is_err() {
-            self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
+        let mut memory = Memory::new(&self.place, geometry.total(), &self.log)?;
+        if self.lock && self.place == Place::Anonymous {
+            match memory.lock() {
+                Ok(()) => self.log.info("memory locked successfully"),
+                Err(_) => {
+                    self.log.warning("could not change to uid 0 to lock memory (is mbuffer setuid root?)");
+                }
+            }
         }
         Ok(memory)
     }
@@ -142,11 +169,18 @@ impl Setup {
         }
     }
 
-    /// The outputs that could be opened; names of those that could not, with the reason.
-    fn open_outputs(&mut self, input: &Input, streams: Streams) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
+    /// The outputs that could be opened; names of those that could not, with the reason. `files`: some are files.
+    fn open_outputs(
+        &mut self,
+        input: &Input,
+        streams: Streams,
+        files: bool,
+    ) -> Result<(Vec<Output>, Vec<Unopened>), Fatal> {
         if self.targets.is_empty() {
             self.targets.push(Target::Stdout);
         }
+        // mbuffer's warning below is about these errors only if they are the first.
+        let failed_before = self.log.failed();
         let mut outputs = Vec::new();
         let mut unopened = Vec::new();
         for target in self.targets.drain(..) {
@@ -171,13 +205,16 @@ impl Setup {
                 }
             }
         }
-        if !unopened.is_empty() {
+        if !unopened.is_empty() && !failed_before {
             self.log.warning("unable to open all outputs");
         }
         match outputs.is_empty() {
             false => Ok((outputs, unopened)),
             true if self.hashes.is_empty() => Err(Fatal::new("no output left - nothing to do")),
-            true => Err(Fatal::new("no output to send data to")),
+            true => {
+                self.warn_of_nobody(files);
+                Err(Fatal::new("no output to send data to"))
+            }
         }
     }
 
@@ -185,15 +222,23 @@ impl Setup {
         // The memory is mapped, so a block's size fits.
         let block = geometry.block as usize;
         let mut record = None;
-        if let Some(main) = outputs.last().filter(|main| main.kind() == Kind::Device) {
+        let device = outputs.last().filter(|main| main.kind() == Kind::Device);
+        if device.is_none() {
+            self.log.info("no device on output stream");
+        }
+        if let Some(main) = device {
             let native = main.native_block();
+            self.log.info(&format!("output device's native block-size is {native} bytes"));
             if !geometry.block.is_multiple_of(native) {
                 self.log.warning(&format!("Block size is not a multiple of native output size ({native}B)."));
                 if self.device_blocks {
                     return Err(Fatal::new("unable to set output blocksize"));
                 }
             }
-            record = self.device_blocks.then_some(native as usize);
+            if self.device_blocks {
+                self.log.info(&format!("setting output blocksize to {native}"));
+                record = Some(native as usize);
+            }
         }
         Ok(Manner {
             rate: self.write_rate.map(|most| Rate { most, slope: self.slope(true) }),
@@ -203,7 +248,12 @@ impl Setup {
             volume: self.volume_size.map(|size| size / geometry.block * geometry.block),
             watched: self.watchdog.is_some(),
             tape_aware: self.tape_aware,
-            changer: Changer { autoload: self.autoload.clone(), stdin_is_data: stdin, stdout_is_data: stdout },
+            changer: Changer {
+                autoload: self.autoload.clone(),
+                stdin_is_data: stdin,
+                stdout_is_data: stdout,
+                ..Changer::default()
+            },
         })
     }
 
@@ -215,8 +265,13 @@ impl Setup {
     }
 
     fn check_input_block(&self, input: &Input, geometry: Geometry) {
-        if input.kind() == Kind::Device && !geometry.block.is_multiple_of(input.native_block()) {
-            let native = input.native_block();
+        if input.kind() != Kind::Device {
+            self.log.info("no device on input stream");
+            return;
+        }
+        let native = input.native_block();
+        self.log.info(&format!("input device's native block-size is {native} bytes"));
+        if !geometry.block.is_multiple_of(native) {
             self.log.warning(&format!("Block size is not a multiple of native input size ({native}B)."));
         }
     }

@@ -1,0 +1,77 @@
+//! Connections over loopback, where the processors are the limit: plain against what iperf3 moves with as many
+//! streams, encrypted against plain.
+//!
+//! What iperf3 does is a limit rather than a rival: it sends one buffer again and again, which stays in the nearest
+//! cache, and looks at nothing that arrives. lvpipe copies all from the page cache, looks for zeros, and makes and
+//! checks the CRC32C of each part, which is its only guard against accidents with `--digest none`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::figures::Row;
+use super::material;
+use super::race::{Contender, race};
+use super::transfer::{Running, Transfer};
+use super::two_hosts::Host;
+use crate::pipeline::Measured;
+
+/// Numbers of connections.
+const LINKS: [u32; 2] = [1, 4];
+const ADDRESS: &str = "127.0.0.1";
+
+/// All rows. `noise` is a dense file of `bytes` bytes.
+pub fn rows(lvpipe: &Path, runs: u32, noise: &Path, bytes: u64) -> Result<Vec<Row>> {
+    let scratch = tempfile::tempdir()?;
+    let key = scratch.path().join("key");
+    let mut rows = Vec::new();
+    for links in LINKS {
+        let transfer = |key: Option<&Path>| Transfer {
+            lvpipe,
+            sender: Host::Local,
+            receiver: Host::Local,
+            address: ADDRESS,
+            key: key.map(Path::to_path_buf),
+            options: ["--compress", "none", "--digest", "none", "-n", &links.to_string()]
+                .map(String::from)
+                .to_vec(),
+            source: noise,
+            target: Path::new("/dev/null"),
+        };
+        let run = |key: Option<&Path>| Ok(Measured { time: transfer(key).run()?.time, ..Measured::default() });
+        let contenders = [
+            Contender::measured_by(&format!("plain, {links}"), || run(None), &[]),
+            Contender::measured_by(&format!("iperf3, {links}"), || iperf3(links, bytes), &[]),
+            Contender::measured_by(&format!("encrypted, {links}"), || run(Some(&key)), &[]),
+        ];
+        let outcomes = race(&contenders, runs, &|| material::warm(noise), &|| Ok(()))?;
+        let plain = format!("`send -n {links} --insecure`, to `/dev/null` over loopback");
+        rows.push(Row::rates(&plain, &format!("`iperf3 -P {links}`"), &outcomes, bytes, 0.9));
+        let encrypted = [outcomes[2].clone(), outcomes[0].clone()];
+        rows.push(Row::rates("the same encrypted", "plain", &encrypted, bytes, 0.6));
+    }
+    Ok(rows)
+}
+
+/// The time iperf3 takes for so many bytes at the rate that it tells itself.
+fn iperf3(streams: u32, bytes: u64) -> Result<Measured> {
+    let port = std::net::TcpListener::bind((ADDRESS, 0))?.local_addr()?.port().to_string();
+    let mut server = Running::start(Command::new("iperf3").args(["-s", "-1", "-B", ADDRESS, "-p", &port]))?;
+    // As proc_pid_net(5) shows one that listens (0A): address and port, hexadecimal, nobody at the other end.
+    let listens = format!("0100007F:{:04X} 00000000:0000 0A", port.parse::<u16>()?);
+    let started = Instant::now();
+    while !std::fs::read_to_string("/proc/net/tcp")?.contains(&listens) {
+        ensure!(started.elapsed() < Duration::from_secs(5), "iperf3 -s does not listen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let client = Command::new("iperf3")
+        .args(["-J", "-c", ADDRESS, "-p", &port, "-P", &streams.to_string(), "-n", &bytes.to_string()])
+        .output()
+        .context("iperf3")?;
+    server.end()?;
+    let told: serde_json::Value = serde_json::from_slice(&client.stdout).context("iperf3 -J")?;
+    let rate = told["end"]["sum_received"]["bits_per_second"].as_f64().context("iperf3 tells a rate")?;
+    Ok(Measured { time: Duration::from_secs_f64(bytes as f64 * 8.0 / rate), ..Measured::default() })
+}
