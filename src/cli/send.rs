@@ -48,6 +48,7 @@ pub struct Send {
     /// Where to send it: ssh://[USER@]HOST[:PORT]/TARGET, a volume or with a second slash an absolute path there, or
     /// - for its standard output
     #[arg(value_name = "ssh://HOST/TARGET")]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the help mean what they mean in any help")]
     destinations: Vec<OsString>,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)

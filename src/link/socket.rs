@@ -14,6 +14,9 @@ use crate::stop::Stop;
 /// How long a run that has ended may go unnoticed.
 pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
+/// Bytes that may wait in a connection's send buffer without being sent.
+const MOST_UNSENT: u32 = 256 << 10;
+
 /// Sets what holds for every connection, dialled or accepted.
 ///
 /// No delay: the writers hand over whole frames, and the small ones are answers that somebody waits for. Keepalive:
@@ -22,13 +25,20 @@ pub(super) const NOTICE: Duration = Duration::from_millis(100);
 /// the often much smaller net.core.wmem_max and rmem_max. TCP_USER_TIMEOUT stays unset: it also ends connections
 /// whose peer is well, but has not taken anything for that time because its target is slow (tried on Linux 6.18:
 /// 3 s of it ended such a connection after 3.5 s). A peer that is gone is the session's to notice, by signs of life.
+///
+/// A link takes its next part when the last one is written. What waits unsent is bounded, or a slow link takes parts
+/// by the megabyte into its send buffer, and in the end all wait for it (TCP_NOTSENT_LOWAT, tcp(7)); what is on its
+/// way is not, so that a long line is still filled.
 pub(super) fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(15))
         .with_interval(Duration::from_secs(5))
         .with_retries(3);
-    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(socket);
+    // Where it cannot be had, a slow link only carries more than it should.
+    let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Until when something may take, and the run it belongs to.

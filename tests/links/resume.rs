@@ -104,7 +104,7 @@ fn killed_again_and_again(security: &[&str], in_place: bool) {
         let proxy = Proxy::to(receiver.address);
         let mut sender = receiver.sender_through(proxy.address, &FINE, &place.source);
         let key = security.iter().filter(|arg| **arg != "--insecure");
-        let sending = start(sender.args(key).args(["-n", "3", "--resume", "-r", "4M"]).args(JSON));
+        let sending = start(sender.args(key).args(["-n", "3", "--resume", "-r", "3M"]).args(JSON));
         let mut ended = false;
         wait_until("something is recorded, or all is done", || {
             ended = sending.has_ended();
@@ -129,7 +129,7 @@ fn killed_again_and_again(security: &[&str], in_place: bool) {
         let most = missing + missing / 10 + (before + 16) * 100 + 3 * PART;
         assert!(proxy.passed() < most, "{} bytes in a round that had {missing} to send", proxy.passed());
     }
-    assert!(rounds >= 5, "{rounds} rounds");
+    assert!(rounds >= 10, "{rounds} rounds");
     place.image.assert_is(&place.target);
     assert!(!place.journal().exists() && !place.partial().exists());
 }
