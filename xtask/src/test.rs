@@ -46,6 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
         },
         cargo_step("tests", &["nextest", "run", "--workspace", "--locked"]),
         cargo_step("doc tests", &["test", "--workspace", "--doc", "--locked"]),
+        Step { name: "fuzz", program: this.as_os_str(), args: &["fuzz"], env: &[] },
     ];
     if !args.no_lab {
         steps.push(Step { name: "lab", program: this.as_os_str(), args: &["lab"], env: &[] });
