@@ -99,8 +99,8 @@ pub fn expect_ok((sent, received): (Ran, Ran)) -> (Ran, Ran) {
 /// A number of the last line of a run with `--progress json`.
 #[track_caller]
 pub fn figure(ran: &Ran, name: &str) -> u64 {
-    let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = lines.filter(|line| line["final"] == true).last().unwrap_or_else(|| panic!("no figures:\n{ran}"));
+    let mut lines = ran.stderr.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.find(|line| line["final"] == true).unwrap_or_else(|| panic!("no figures:\n{ran}"));
     last[name].as_u64().unwrap_or_else(|| panic!("no {name}:\n{ran}"))
 }
 

@@ -47,7 +47,7 @@ impl Place {
     /// How many parts the journal says are there.
     fn recorded(&self) -> u64 {
         // The header of such a short lineage has less than 512 bytes; a record has 64.
-        fs::metadata(&self.journal()).map_or(0, |found| found.len().saturating_sub(512) / 64)
+        fs::metadata(self.journal()).map_or(0, |found| found.len().saturating_sub(512) / 64)
     }
 
     /// Sends over links until about half of it is there, then ends the receiver.
@@ -122,7 +122,8 @@ fn killed_again_and_again(security: &[&str], in_place: bool) {
         } else {
             if rounds % 2 == 0 { &receiver.running } else { &sending }.signal(SIGTERM);
         }
-        let (_, _) = (sending.end(), receiver.running.end());
+        sending.end();
+        receiver.running.end();
         // A held part costs a header and a segment table.
         let missing = place.image.size - before * PART;
         let most = missing + missing / 10 + (before + 16) * 100 + 3 * PART;

@@ -138,7 +138,8 @@ fn what_one_of_them_lacks_is_sent_to_both() {
     let sending = start(&mut targets.send(&[proxy.address], &["-r", "16M", "--retry-for", "0.5"]));
     wait_until("half of it is sent", || proxy.passed() > 2 * MIB);
     proxy.down();
-    (sending.end(), one.running.end());
+    sending.end();
+    one.running.end();
     let go_on = |name: &str| listen(&["--insecure", "--resume", "--progress", "json"], &targets.target(name));
     let (one, other) = (go_on("one"), go_on("other"));
     let sent = start(&mut targets.send(&[other.address, one.address], &["--resume"])).end();
@@ -158,7 +159,10 @@ fn what_both_have_is_sent_to_none() {
     let sending = start(&mut targets.send(&addresses, &["-r", "16M", "--retry-for", "0.5"]));
     wait_until("half of it is sent", || proxies.iter().all(|proxy| proxy.passed() > 2 * MIB));
     proxies.iter().for_each(Proxy::down);
-    (sending.end(), one.running.end(), other.running.end());
+    sending.end();
+    for receiver in [one, other] {
+        receiver.running.end();
+    }
     let go_on = |name: &str| listen(&["--insecure", "--resume", "--progress", "json"], &targets.target(name));
     let (one, other) = (go_on("one"), go_on("other"));
     start(&mut targets.send(&[one.address, other.address], &["--resume"])).end().expect_ok();

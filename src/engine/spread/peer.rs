@@ -135,9 +135,9 @@ impl Peer {
                 self.start_slot(scope, number, Some(link));
             }
             let most = self.terms.links.most().min(self.welcome.most_links);
-            while numbers.len() < usize::from(self.terms.links.first().min(most)) {
-                self.add_slot(scope, &mut numbers);
-            }
+            while numbers.len() < usize::from(self.terms.links.first().min(most))
+                && self.add_slot(scope, &mut numbers)
+            {}
             self.look_after(scope, &mut numbers, most);
             self.outbox.close();
         });
@@ -157,7 +157,9 @@ impl Peer {
             let up = self.links().up.keys().filter(|number| !self.is_standby(**number)).count();
             if up == numbers.len() && numbers.len() <= usize::from(most) {
                 match growth.observe(up as u16, rate, now.utilisation_since(&epoch.1, Stage::Link)) {
-                    Advice::Add if numbers.len() < usize::from(most) => self.add_slot(scope, numbers),
+                    Advice::Add if numbers.len() < usize::from(most) => {
+                        self.add_slot(scope, numbers);
+                    }
                     Advice::TakeBack => self.retire(numbers),
                     Advice::Add | Advice::Stay => {}
                 }
@@ -192,15 +194,17 @@ impl Peer {
         )));
     }
 
-    fn add_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>) {
+    /// Adds a link; false where all numbers are in use.
+    fn add_slot<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>) -> bool {
         let mut links = self.links();
         // One that was given up may still wait for its last answers: then its number is in use.
         let free = (0..self.prelude.links).find(|n| !links.kept_up.contains(n) && !self.is_standby(*n));
-        let Some(number) = free else { return };
+        let Some(number) = free else { return false };
         links.retired.retain(|retired| *retired != number);
         drop(links);
         numbers.push(number);
         self.start_slot(scope, number, None);
+        true
     }
 
     fn retire(&self, numbers: &mut Vec<u16>) {
@@ -307,6 +311,10 @@ impl Peer {
         if let Some(since) = links.alone.take() {
             links.alone_before += since.elapsed();
             links.told = false;
+        }
+        // Given up while it was being made.
+        if links.retired.contains(&number) {
+            self.outbox.leave(id);
         }
         drop(links);
         self.count_links(self.all_up.fetch_add(1, Ordering::SeqCst) + 1);
