@@ -125,8 +125,9 @@ recorded() {
 	size "/var/lib/lvpipe/lv-${1%/*}%2f${1#*/}.lvpipe-journal" 2>/dev/null || echo 0
 }
 
-# grows VG/LV RECORDS: waits until the journal has so many records more than now.
+# grows VG/LV RECORDS: waits until there is a journal, and then until it has so many records more.
 grows() {
+	within 60 eval '[ "$(recorded '"$1"')" -gt 0 ]'
 	goal=$(($(recorded "$1") + $2 * 64))
 	within 60 eval '[ "$(recorded '"$1"')" -ge $goal ]'
 }

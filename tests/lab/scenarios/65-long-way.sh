@@ -14,9 +14,9 @@ two_hosts delay 50ms loss 0.1%
 over() {
 	thin "b/of-$1" 32m
 	receives far --progress json -I 192.0.2.2:7777 --key-file key "b/of-$1"
-	lvpipe send -q --no-snapshot a/vm -O 192.0.2.2:7777 --key-file key -n "$1" 2>send.err &
+	lvpipe send --progress json --no-snapshot a/vm -O 192.0.2.2:7777 --key-file key -n "$1" 2>send.err &
 	sender=$!
-	both_end 0 0 >ended
+	both_end 0 0 >said
 	equal "digest over $1" "$(digest "/dev/b/of-$1")" "$source"
 	seconds=$(figure elapsed_seconds recv.err)
 }

@@ -70,7 +70,7 @@ exits 1 lvpipe send -q --no-snapshot a/vm ssh://root@127.0.0.1/a/no-such-volume
 says err 'no such volume: a/no-such-volume'
 
 step 'a signal ends both sides'
-lvpipe send -q --no-snapshot a/vm -r 500k --compress none ssh://root@127.0.0.1/a/copy 2>send.err &
+env --default-signal lvpipe send -q --no-snapshot a/vm -r 200k --compress none ssh://root@127.0.0.1/a/copy 2>send.err &
 sender=$!
 within 20 eval 'ps -o args | grep -q "[l]vpipe recv --from-ssh"'
 sleep 1

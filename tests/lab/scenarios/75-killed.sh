@@ -21,8 +21,8 @@ run() {
 
 for victim in sender receiver both; do
 	step "kill -9: $victim"
-	run 3m
-	grows b/copy 6
+	run 2m
+	grows b/copy 3
 	case $victim in
 	sender) kill -KILL $sender ;;
 	receiver) kill -KILL $receiver ;;

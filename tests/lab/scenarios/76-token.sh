@@ -17,9 +17,9 @@ for victim in send recv; do
 	mkfifo pipe
 	lvpipe recv -q --resume b/copy <pipe 2>recv.err &
 	receiver=$!
-	lvpipe send -q --compress none --no-snapshot -r 4m $from >pipe 2>send.err &
+	lvpipe send -q --compress none --no-snapshot -r 2m $from >pipe 2>send.err &
 	sender=$!
-	grows b/copy 6
+	grows b/copy 3
 	case $victim in
 	send) kill -KILL $sender ;;
 	recv) kill -KILL $receiver ;;

@@ -47,7 +47,7 @@ run() {
 
 for delay in 0.1 0.6; do
 	step "the power goes $delay s after a record"
-	run 4m
+	run 2m
 	grows b/copy 4
 	sleep "$delay"
 	disk down
