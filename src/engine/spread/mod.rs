@@ -215,7 +215,7 @@ impl Pass<'_> {
 
     /// One link for every dial, one after the other, for several ssh may ask for passwords on one terminal. Who is
     /// met meanwhile hears every now and then that the sender is there.
-    fn greet_all(&self, prelude: &Prelude) -> Result<(Vec<(&Arc<dyn Dial>, Greeted)>, Vec<Error>)> {
+    fn greet_all(&self, prelude: &Prelude) -> Result<(Vec<Introduced<'_>>, Vec<Error>)> {
         let mut failed = Vec::new();
         let greeted = thread::scope(|scope| -> Result<Vec<_>> {
             let (meeting, all_met) = bounded::<()>(0);
@@ -273,6 +273,9 @@ fn with_signs_of_life(mut greeted: Greeted, all_met: &Receiver<()>) -> Greeted {
     }
     greeted
 }
+
+/// A dial, and the link that it made.
+type Introduced<'a> = (&'a Arc<dyn Dial>, Greeted);
 
 /// A receiver that was met.
 struct Met {
