@@ -122,6 +122,11 @@ impl Error {
         self.status
     }
 
+    /// What the operation was done to.
+    pub fn on(&self) -> &str {
+        &self.on
+    }
+
     /// The reason alone, for a message that names the operation itself.
     pub fn why(&self) -> &str {
         &self.why

@@ -81,7 +81,7 @@ impl Recv {
         if self.resume_token {
             return self.print_token(stop);
         }
-        match self.links.await_sender(stop)? {
+        match self.links.await_sender(self.messages.quiet, stop)? {
             Some(arrivals) => self.receive_links(arrivals, stop),
             None => self.receive_pipe(stop),
         }

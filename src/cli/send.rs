@@ -219,13 +219,9 @@ impl Send {
             None => Ok("the receiver has verified it".into()),
             Some(error) if failed.is_empty() && receivers == 1 => Err(error),
             Some(error) => {
-                let why = format!("{} of {receivers} receivers do not have it: see above", failed.len() + 1);
-                Err(Error::new(
-                    error.status(),
-                    "sent to some only",
-                    ways.dials.iter().map(|dial| dial.name()).collect::<Vec<_>>().join(", "),
-                    why,
-                ))
+                let without: Vec<&str> = failed.iter().chain([&error]).map(Error::on).collect();
+                let why = format!("{} of {receivers} receivers do not have it: see above", without.len());
+                Err(Error::new(error.status(), "sent to some only", format!("not to {}", without.join(", ")), why))
             }
         }
     }

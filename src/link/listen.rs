@@ -1,6 +1,6 @@
 //! Where a receiver waits for its senders: sockets of its own, or those that systemd hands over.
 
-use std::io;
+use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,17 +17,30 @@ const BACKLOG: i32 = 1024;
 /// Listening sockets, not accepting yet. Dropped, they are closed.
 pub struct Listener {
     pub(super) sockets: Vec<TcpListener>,
-    pub(super) closed: Arc<AtomicBool>,
+    /// Readable once it is closed. The sockets cannot say it themselves: shutting down one that systemd handed over
+    /// would end it for those who come after.
+    pub(super) woken: PipeReader,
+    closer: Closer,
 }
 
 /// Ends [`Listener::serve`] from another thread.
 #[derive(Clone)]
-pub struct Closer(Arc<AtomicBool>);
+pub struct Closer {
+    closed: Arc<AtomicBool>,
+    wake: Arc<PipeWriter>,
+}
 
 impl Closer {
     /// No connection is accepted from now on, and those that are not authenticated yet are dropped.
     pub fn close(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        // One byte is enough, and always fits.
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            let _ = (&*self.wake).write(&[0]);
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 }
 
@@ -40,7 +53,7 @@ impl Listener {
         let mut in_use = None;
         for port in spec.candidates() {
             match listen_at(spec, port) {
-                Ok(sockets) => return Ok(Listener::of(sockets)),
+                Ok(sockets) => return Listener::of(sockets),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => in_use = Some(error),
                 Err(error) => return Err(failed(spec, &error)),
             }
@@ -56,11 +69,12 @@ impl Listener {
     /// # Errors
     /// When what was handed over is not a listening TCP socket.
     pub fn activated() -> Result<Option<Self>> {
-        activation::sockets().map(|sockets| sockets.map(Listener::of))
+        activation::sockets()?.map(Listener::of).transpose()
     }
 
-    fn of(sockets: Vec<TcpListener>) -> Self {
-        Listener { sockets, closed: Arc::new(AtomicBool::new(false)) }
+    fn of(sockets: Vec<TcpListener>) -> Result<Self> {
+        let (woken, wake) = io::pipe().map_err(|e| Error::io("cannot listen", "pipe", &e))?;
+        Ok(Listener { sockets, woken, closer: Closer { closed: Arc::default(), wake: Arc::new(wake) } })
     }
 
     /// Where it listens; an unspecified address means all of this host's, an IPv6 one IPv4's as well.
@@ -70,7 +84,7 @@ impl Listener {
 
     /// How to end [`Listener::serve`].
     pub fn closer(&self) -> Closer {
-        Closer(Arc::clone(&self.closed))
+        self.closer.clone()
     }
 }
 

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -73,7 +72,8 @@ impl Listener {
     }
 
     fn accept_all<'s>(&self, hall: &'s Hall<'_>, scope: &'s Scope<'s, '_>) -> Result<()> {
-        while !self.closed.load(Ordering::SeqCst) && !hall.stop.is_set() {
+        let closer = self.closer();
+        while !closer.is_closed() && !hall.stop.is_set() {
             hall.complaints.tick();
             for socket in self.wait()? {
                 // Checked before each, so that whoever comes while it is crowded waits outside.
@@ -89,9 +89,11 @@ impl Listener {
         Ok(())
     }
 
-    /// The sockets that have a connection waiting, after [`NOTICE`] at the latest.
+    /// The sockets that have a connection waiting, after [`NOTICE`] at the latest; at once when it is closed.
     fn wait(&self) -> Result<Vec<&TcpListener>> {
         let mut fds: Vec<_> = self.sockets.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)).collect();
+        // The last one, so that it belongs to no socket below.
+        fds.push(PollFd::new(self.woken.as_fd(), PollFlags::POLLIN));
         match poll(&mut fds, socket::timeout(NOTICE)) {
             Ok(0) | Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(Error::io("cannot accept connections", "poll", &errno.into())),

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::error::check_crc;
 use super::frame::{END, LONGEST_REASON};
+use super::reason::plain;
 use super::{End, WireError, field, put, read_exact};
 use crate::error::Status;
 
@@ -160,11 +161,7 @@ impl Answer {
                 end.copy_from_slice(&payload[..END]);
                 Answer::Done { end: End::decode(&end), size: field!(payload, END, u64) }
             }
-            6 => Answer::Failed {
-                status: Status::from_code(payload[0]),
-                // Only shown: what is not UTF-8 is worth showing too.
-                reason: String::from_utf8_lossy(&payload[1..]).into_owned(),
-            },
+            6 => Answer::Failed { status: Status::from_code(payload[0]), reason: plain(&payload[1..]) },
             _ => Answer::Alive { received: field!(payload, 0, u64), hungry: payload[8] != 0 },
         })
     }

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::error::check_crc;
+use super::reason::plain;
 use super::segments::{ENTRY, MAX_SEGMENTS};
 use super::{Codec, Digest, Prelude, Segments, WireError, field, put, read_exact};
 
@@ -268,7 +269,7 @@ impl FrameHeader {
         let mut bytes = vec![0; self.payload as usize];
         read_exact(from, &mut bytes)?;
         self.check_payload(&bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(plain(&bytes))
     }
 
     /// Compares the payload's checksum.

@@ -87,6 +87,7 @@ pub mod foreign;
 pub mod frame;
 pub mod lineage;
 pub mod prelude;
+mod reason;
 pub mod root;
 pub mod segments;
 

@@ -70,6 +70,73 @@ within() {
 	done
 }
 
+# --- networks. A scenario has a network namespace of its own, in which nothing is up.
+
+# loopback: 127.0.0.1 can be reached.
+loopback() {
+	ip link set lo up
+}
+
+# far COMMAND...: runs it on the other of two hosts.
+far() {
+	ip netns exec far "$@"
+}
+
+# two_hosts NETEM...: another host, `far`, at 192.0.2.2; this one is 192.0.2.1. What goes either way meets what netem
+# does. Packets are as small as on a wire: otherwise one loss would be that of 64 KiB.
+two_hosts() {
+	loopback
+	ip netns add far
+	far ip link set lo up
+	ip link add link0 gso_max_segs 1 type veth peer name link0 gso_max_segs 1 netns far
+	ip address add 192.0.2.1/24 dev link0
+	far ip address add 192.0.2.2/24 dev link0
+	ip link set link0 up
+	far ip link set link0 up
+	tc qdisc add dev link0 root netem limit 100000 "$@"
+	far tc qdisc add dev link0 root netem limit 100000 "$@"
+}
+
+# receives [far] OPTION...: a receiver is started in the background, as $receiver; it says in recv.err that it listens,
+# before this returns.
+receives() {
+	where=
+	[ "$1" != far ] || { where=far && shift; }
+	rm -f recv.err
+	$where lvpipe recv "$@" 2>recv.err &
+	receiver=$!
+	within 20 grep -q 'listening on' recv.err
+}
+
+# both_end SEND RECV: the transfer between $sender and $receiver ends with these statuses.
+both_end() {
+	statuses=
+	for process in $sender $receiver; do
+		status=0
+		wait "$process" || status=$?
+		statuses="$statuses $status"
+	done
+	cat send.err recv.err
+	equal 'exit statuses of send and recv' "$statuses" " $1 $2"
+}
+
+# recorded VG/LV: how long the journal of a transfer to it is, in bytes; a record takes 64.
+recorded() {
+	size "/var/lib/lvpipe/lv-${1%/*}%2f${1#*/}.lvpipe-journal" 2>/dev/null || echo 0
+}
+
+# grows VG/LV RECORDS: waits until there is a journal, and then until it has so many records more.
+grows() {
+	within 60 eval '[ "$(recorded '"$1"')" -gt 0 ]'
+	goal=$(($(recorded "$1") + $2 * 64))
+	within 60 eval '[ "$(recorded '"$1"')" -ge $goal ]'
+}
+
+# figure NAME FILE: what the last JSON object in the file says.
+figure() {
+	grep '^{' "$2" | tail -n 1 | tr ',{}' '\n' | sed -n "s/^\"$1\"://p"
+}
+
 # --- pools and volumes. The disks are /dev/vda to /dev/vdd, 4 GiB each, empty.
 
 # pool VG DISK SIZE CHUNK [OPTION...]: a volume group on the disk, with a thin pool named `pool`.

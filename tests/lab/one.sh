@@ -14,6 +14,7 @@ describe_failure() {
 	status=$?
 	[ "$status" -ne 0 ] || return 0
 	trap - ERR
+	tail -n 5 -- *.err 2>/dev/null || true
 	echo "--- exit status $status; what there is:"
 	timeout 10 dmsetup ls --tree 2>&1 || true
 	timeout 10 dmsetup status 2>&1 || true

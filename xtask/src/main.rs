@@ -4,6 +4,7 @@ mod bench;
 mod binary;
 mod demo;
 mod ext4_image;
+mod fuzz;
 mod generate;
 mod lab;
 mod pipeline;
@@ -26,6 +27,7 @@ struct Xtask {
 enum Task {
     Bench(bench::Args),
     Demo(demo::Args),
+    Fuzz(fuzz::Args),
     Generate(generate::Args),
     Lab(lab::Args),
     Setup(setup::Args),
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Generate(args) => generate::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Setup(args) => setup::run(&args),

@@ -32,6 +32,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("cpio", "packs the lab's initramfs", &[Test]),
     ("dmsetup", "device-mapper in the lab", &[Test]),
     ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test]),
+    ("g++", "libFuzzer is C++", &[Test]),
     ("iperf3", "what a network gives, for comparison", &[Bench]),
     ("iproute2", "networks of two hosts on one machine: ip, tc", &[Bench, Test]),
     ("kmod", "depmod and modprobe for the lab's kernel", &[Test]),

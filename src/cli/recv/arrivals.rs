@@ -100,7 +100,7 @@ impl RecvLinks {
     ///
     /// # Errors
     /// A usage error for what does not fit together; when there is no place to listen; what ended the run.
-    pub fn await_sender(&self, stop: &Stop) -> Result<Option<Arrivals>> {
+    pub fn await_sender(&self, quiet: bool, stop: &Stop) -> Result<Option<Arrivals>> {
         if self.from_ssh {
             return from_ssh(stop).map(Some);
         }
@@ -115,7 +115,7 @@ impl RecvLinks {
         };
         let security = self.security()?;
         announce(&listener, &security);
-        let (more, listening) = serve(listener, security.into_security(), stop)?;
+        let (more, listening) = serve(listener, security.into_security(), quiet, stop)?;
         activation::notify("READY=1\nSTATUS=waiting for a sender");
         let first = first_of(&more, stop)?;
         activation::notify(&format!("STATUS=receiving from {}", first.0.name));
@@ -183,13 +183,23 @@ fn announce(listener: &Listener, security: &Told) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Starts to accept connections.
-fn serve(listener: Listener, security: Security, stop: &Stop) -> Result<(Receiver<(Link, Prelude)>, Listening)> {
+/// Starts to accept connections. Strangers are told of unless `quiet`.
+fn serve(
+    listener: Listener,
+    security: Security,
+    quiet: bool,
+    stop: &Stop,
+) -> Result<(Receiver<(Link, Prelude)>, Listening)> {
     // Each takes its place among the transfer's links at once; a few may come while the target is opened.
     let (arriving, more) = bounded(16);
     let (closer, stop) = (listener.closer(), stop.clone());
     let thread = thread::Builder::new().name("listener".into()).spawn(move || {
-        let log = |line: &str| _ = io::stderr().write_all(format!("lvpipe: {line}\n").as_bytes());
+        let log = |line: &str| {
+            if !quiet {
+                // Standard error may be closed.
+                let _ = io::stderr().write_all(format!("lvpipe: {line}\n").as_bytes());
+            }
+        };
         if let Err(error) = listener.serve(&security, &arriving, &log, &stop) {
             stop.fail(error);
         }
@@ -268,6 +278,6 @@ fn listen_beside(request: &Request, stop: &Stop) -> Result<Beside> {
     let key: Key = request.key.parse().map_err(wrong)?;
     let Ok(listener) = Listener::bind(&spec) else { return Ok(none()) };
     let port = listener.local_addresses().first().map(|address| address.port());
-    let (more, listening) = serve(listener, Security::Key(key), stop)?;
+    let (more, listening) = serve(listener, Security::Key(key), true, stop)?;
     Ok(Beside { more, listening: Some(listening), port })
 }

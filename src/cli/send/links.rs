@@ -31,7 +31,7 @@ pub struct SendLinks {
     connect: Vec<Address>,
 
     /// So many connections to each receiver [default: as many as help, up to 8]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     links: Option<u16>,
 
     /// The receiver's key, in a file; else in the environment as LVPIPE_KEY, else it is asked for. Of several
@@ -107,6 +107,7 @@ impl SendLinks {
         if self.exec.is_some() && (destinations.is_empty() || destinations.iter().any(|url| url.target != "-")) {
             return Err(Error::usage("cannot send", "--exec", "it is for ssh://HOST/-"));
         }
+        self.refuse_what_no_receiver_needs(!destinations.is_empty())?;
         let mut dials: Vec<Arc<dyn Dial>> = Vec::new();
         for (address, key) in self.connect.iter().zip(self.keys(stop)?) {
             let security = key.map_or(Security::Insecure, Security::Key);
@@ -140,6 +141,27 @@ impl SendLinks {
             None => Ok(()),
             Some((option, _)) => Err(Error::usage("cannot send", option, "there is no receiver to connect to")
                 .way_out("name one: -O HOST:PORT, or ssh://HOST/TARGET")),
+        }
+    }
+
+    /// The same, where there are receivers, but none of the kind that an option is for.
+    fn refuse_what_no_receiver_needs(&self, has_ssh: bool) -> Result<()> {
+        let has_address = !self.connect.is_empty();
+        let idle = [
+            ("--create", self.create && !has_ssh, "ssh://HOST/VG/POOL:NAME"),
+            ("--via", self.via != Via::Auto && !has_ssh, "ssh://"),
+            ("--port-range", self.port_range.is_some() && !has_ssh, "ssh://"),
+            ("--links", self.links.is_some() && self.via == Via::Ssh && !has_address, "links beside ssh's own"),
+            ("--insecure", self.both.insecure && !has_address, "-O; over ssh:// the key is made for the transfer"),
+            (
+                "--key-file",
+                !self.key_file.is_empty() && !has_address,
+                "-O; over ssh:// the key is made for the transfer",
+            ),
+        ];
+        match idle.iter().find(|(_, given, _)| *given) {
+            None => Ok(()),
+            Some((option, _, what)) => Err(Error::usage("cannot send", option, format!("it is for {what}"))),
         }
     }
 

@@ -21,7 +21,10 @@ mod outbox;
 mod peer;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::crew::{Blocks, Crew, panicked};
 use super::held_at_target::HeldAtTarget;
@@ -32,7 +35,7 @@ use crate::error::{Error, Result, Status};
 use crate::link::{Dial, Link};
 use crate::progress::Figures;
 use crate::stop::{Stop, Stopped};
-use crate::wire::{End, Prelude, Welcome};
+use crate::wire::{End, FrameHeader, Prelude, Welcome};
 use greet::{Greeted, Unmet, greet};
 pub use growth::LinkCount;
 use outbox::SharedFrame;
@@ -155,8 +158,11 @@ impl Pass<'_> {
             crew.start("receiver", Blocks::OnVolume, move || {
                 peer.run(links);
                 end_if_none_is_left(&everyone, &stop);
-                if let (false, Some(Ended::Failed(error))) = (stop.is_set(), peer.outcome()) {
-                    (notice)(&error.to_string());
+                match peer.outcome() {
+                    _ if stop.is_set() => {}
+                    Some(Ended::Failed(error)) => (notice)(&error.to_string()),
+                    Some(Ended::Restarted) if everyone.len() > 1 => (notice)(&left_behind(&peer).to_string()),
+                    _ => {}
                 }
             })?;
         }
@@ -171,12 +177,7 @@ impl Pass<'_> {
             match outcome {
                 Some(Ended::Done) => {}
                 Some(Ended::Failed(error)) => failed.push(error),
-                Some(Ended::Restarted) => failed.push(Error::new(
-                    Status::Io,
-                    "receiver lost",
-                    &peer.name,
-                    "it was started again, while others go on",
-                )),
+                Some(Ended::Restarted) => failed.push(left_behind(peer)),
                 None => return Err(panicked("a worker")),
             }
         }
@@ -190,19 +191,9 @@ impl Pass<'_> {
         prelude: &Prelude,
         new: impl Fn(Vec<Arc<dyn Dial>>, Welcome) -> NewPeer,
     ) -> Result<(Vec<Met>, Vec<Error>)> {
+        let (greeted, mut failed) = self.greet_all(prelude)?;
         let mut met: Vec<Met> = Vec::new();
-        let mut failed = Vec::new();
-        for (turn, dial) in (0u16..).zip(self.dials) {
-            // Two ways to one receiver have different numbers there.
-            let number = if dial.is_standby(0) { 0 } else { turn };
-            let greeted = match self.greet_first(&**dial, number, prelude) {
-                Ok(greeted) => greeted,
-                Err(error) => {
-                    self.stop.check()?;
-                    failed.push(error);
-                    continue;
-                }
-            };
+        for (dial, greeted) in greeted {
             let incarnation = greeted.welcome.incarnation;
             match met.iter_mut().find(|met| met.new.welcome.incarnation == incarnation) {
                 Some(met) => {
@@ -220,6 +211,34 @@ impl Pass<'_> {
                 Ok((met, failed))
             }
         }
+    }
+
+    /// One link for every dial, one after the other, for several ssh may ask for passwords on one terminal. Who is
+    /// met meanwhile hears every now and then that the sender is there.
+    fn greet_all(&self, prelude: &Prelude) -> Result<(Vec<Introduced<'_>>, Vec<Error>)> {
+        let mut failed = Vec::new();
+        let greeted = thread::scope(|scope| -> Result<Vec<_>> {
+            let (meeting, all_met) = bounded::<()>(0);
+            let mut waiting = Vec::new();
+            for (turn, dial) in (0u16..).zip(self.dials) {
+                // Two ways to one receiver have different numbers there.
+                let number = if dial.is_standby(0) { 0 } else { turn };
+                match self.greet_first(&**dial, number, prelude) {
+                    Ok(greeted) => {
+                        let all_met = all_met.clone();
+                        waiting.push((dial, scope.spawn(move || with_signs_of_life(greeted, &all_met))));
+                    }
+                    Err(error) => {
+                        self.stop.check()?;
+                        failed.push(error);
+                    }
+                }
+            }
+            drop(meeting);
+            // One that panicked has said so, and its receiver is lost.
+            Ok(waiting.into_iter().filter_map(|(dial, link)| Some((dial, link.join().ok()?))).collect())
+        })?;
+        Ok((greeted, failed))
     }
 
     /// The first link to a receiver. An ssh that fails is not started again: it may ask for a password each time.
@@ -240,6 +259,24 @@ impl Pass<'_> {
     }
 }
 
+/// How often a receiver that waits for the others to be met hears of the sender.
+const SIGN_EVERY: Duration = Duration::from_millis(500);
+
+/// Tells the receiver that the sender is there until all are met.
+fn with_signs_of_life(mut greeted: Greeted, all_met: &Receiver<()>) -> Greeted {
+    while let Err(RecvTimeoutError::Timeout) = all_met.recv_timeout(SIGN_EVERY) {
+        let writer = &mut greeted.link.writer;
+        if writer.write_all(&FrameHeader::alive().encode()).and_then(|()| writer.flush()).is_err() {
+            // It is made again when the frames begin.
+            break;
+        }
+    }
+    greeted
+}
+
+/// A dial, and the link that it made.
+type Introduced<'a> = (&'a Arc<dyn Dial>, Greeted);
+
 /// A receiver that was met.
 struct Met {
     new: NewPeer,
@@ -259,6 +296,10 @@ fn common(met: &[Met]) -> HeldAtTarget {
     let mut all = met.iter().map(|met| met.held.clone());
     let first = all.next().unwrap_or_default();
     all.fold(first, |common, held| common.intersection(&held))
+}
+
+fn left_behind(peer: &Peer) -> Error {
+    Error::new(Status::Io, "receiver lost", &peer.name, "it was started again, while others go on")
 }
 
 /// The run ends with the last receiver that fails; without one that was lost it ends by itself.

@@ -4,6 +4,13 @@
 //! What iperf3 does is a limit rather than a rival: it sends one buffer again and again, which stays in the nearest
 //! cache, and looks at nothing that arrives. lvpipe copies all from the page cache, looks for zeros, and makes and
 //! checks the CRC32C of each part, which is its only guard against accidents with `--digest none`.
+//!
+//! What was found, on two cores: all four are busy with memory. perf of one connection: of the sender's time 44 % is
+//! reading the source (copying from the page cache, and the first use of buffers), 36 % writing the socket, 14 %
+//! zeros and CRC32C; of the receiver's 51 % is reading the socket and 38 % CRC32C. What was tried: 16 MiB of buffers
+//! on both sides, so that parts stay in the cache (0 to 9 % less time), parts of 256 KiB (no difference beyond the
+//! noise) or 4 MiB (a tenth less with four connections, more with one). That the receiver's listener slept up to
+//! 0.1 s at the end was 4 % of the time, and is mended.
 
 use std::path::Path;
 use std::process::Command;

@@ -44,7 +44,17 @@ pub const PROGRAMS: &[Program] = &[
     program("sha256sum", "coreutils"),
     program("dd", "coreutils"), // oflag=direct,seek_bytes
     program("timeout", "coreutils"),
+    // Networks, and who else sends over them.
+    program("ip", "iproute2"),
+    program("tc", "iproute2"),
+    program("mbuffer", "mbuffer"),
+    program("ssh", "openssh-client"),
+    program("ssh-keygen", "openssh-client"),
+    program("sshd", "openssh-server"),
 ];
+
+/// What these run themselves, by its path; where a Debian has no such file, it needs none.
+pub const HELPERS: &[&str] = &["/usr/lib/openssh/sshd-session", "/usr/lib/openssh/sshd-auth"];
 
 /// Programs that this machine needs to make and boot the lab's.
 pub const TOOLS: &[Program] = &[
@@ -82,7 +92,7 @@ pub const MODULES: &[&str] = &[
 
 /// Directories that are there from the start.
 pub const DIRECTORIES: &[&str] =
-    &["dev", "etc/lvm", "lab", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var"];
+    &["dev", "etc/lvm", "lab", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var/lib"];
 
 /// Symbolic links: where, and to what. /usr is merged, as on every Debian.
 pub const LINKS: &[(&str, &str)] = &[
@@ -97,8 +107,9 @@ pub const LINKS: &[(&str, &str)] = &[
 
 /// Small files: where, and what is in them.
 pub const FILES: &[(&str, &str)] = &[
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"),
-    ("etc/group", "root:x:0:\n"),
+    // sshd's own user has no rights at all.
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"),
+    ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hostname", "lab\n"),
     ("etc/lvm/lvm.conf", include_str!("../../../tests/lab/lvm.conf")),
 ];

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::contents::{BUSYBOX, DIRECTORIES, FILES, LINKS, LVM_COMMANDS, MODULES, PROGRAMS, Program};
+use super::contents::{BUSYBOX, DIRECTORIES, FILES, HELPERS, LINKS, LVM_COMMANDS, MODULES, PROGRAMS, Program};
 use super::kernel::Kernel;
 use super::run_command;
 
@@ -78,6 +78,9 @@ impl Tree {
         tree.texts.extend(FILES.iter().map(|(path, text)| (path.into(), text.to_string())));
         for program in PROGRAMS {
             tree.program_file(&locate(program)?, &format!("usr/bin/{}", program.name))?;
+        }
+        for helper in HELPERS.iter().map(Path::new).filter(|helper| helper.exists()) {
+            tree.program_file(helper, &helper.strip_prefix("/")?.to_string_lossy())?;
         }
         for name in LVM_COMMANDS {
             tree.links.insert(format!("usr/bin/{name}").into(), "lvm".into());
