@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
+use socket2::{SockRef, Type};
 
 /// What is behind a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A pipe or FIFO.
     Pipe,
-    /// A socket.
+    /// A connection that carries bytes, whatever the writes they came in.
     Socket,
+    /// A socket on which each write is a message of its own: datagrams, sequenced packets.
+    Messages,
     /// A regular file, with its size in bytes.
     File(u64),
     /// A tape, a terminal, a disk: something with records of its own.
@@ -29,7 +32,10 @@ pub fn examine(fd: BorrowedFd<'_>) -> io::Result<(Kind, u64)> {
     let stat = nix::sys::stat::fstat(fd)?;
     let kind = match stat.st_mode & libc::S_IFMT {
         libc::S_IFIFO => Kind::Pipe,
-        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFSOCK => match SockRef::from(&fd).r#type() {
+            Ok(Type::STREAM) => Kind::Socket,
+            _ => Kind::Messages,
+        },
         libc::S_IFREG => Kind::File(u64::try_from(stat.st_size).unwrap_or(0)),
         libc::S_IFCHR | libc::S_IFBLK => Kind::Device,
         _ => Kind::Other,

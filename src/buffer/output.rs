@@ -14,7 +14,7 @@ use super::log::Log;
 /// How a file of `-o` is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenMode {
-    /// `-f`: an existing file is emptied, a symbolic link followed.
+    /// `-f`: an existing file is emptied.
     pub overwrite: bool,
     /// `--append`: an existing file is continued.
     pub append: bool,
@@ -137,30 +137,27 @@ impl AsFd for Output {
     }
 }
 
+/// With the flags of mbuffer. It follows a symbolic link wherever it takes an existing file: with `-f`, `--append` and
+/// below /dev. Otherwise a link is something that exists already, wherever it leads.
 fn open_file(path: &Path, mode: OpenMode) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut flags = libc::O_NOCTTY;
     // Devices exist before they are written, and are no more truncated than a tape is.
     let device = path.starts_with("/dev");
-    options.append(mode.append).write(true);
-    options.truncate(!mode.append && (mode.truncate || (mode.overwrite && !device)));
+    options.write(true).truncate(mode.truncate || (mode.overwrite && !device));
     if device || mode.overwrite || mode.append {
         options.create(true);
     } else {
         options.create_new(true);
     }
-    // Names below /dev are often links: /dev/stdout, /dev/tape.
-    if !mode.overwrite && !device {
-        flags |= libc::O_NOFOLLOW;
+    if mode.append {
+        // By its flag: the standard library does not let a file be emptied and then appended to.
+        flags |= libc::O_APPEND;
     }
     if mode.sync {
         flags |= libc::O_SYNC;
     }
-    let file = options.custom_flags(flags).open(path)?;
-    if mode.append && mode.overwrite && file.metadata()?.is_file() {
-        file.set_len(0)?;
-    }
-    Ok(file)
+    options.custom_flags(flags).open(path)
 }
 
 /// Whether `path` is the regular file or block device that `input` reads.

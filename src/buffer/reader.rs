@@ -4,7 +4,7 @@
 //! the ring is full. An error ends the input: what was read before is delivered. The thread may be abandoned while
 //! it waits in `read`: it owns nothing that outlives the process.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,7 +19,6 @@ use super::media::{Change, Changer, Side};
 use super::pace::Pace;
 use super::rate::Rate;
 use super::ring::{Filler, Ring};
-use super::siphon::Siphon;
 use super::why;
 
 /// A tape record larger than this is not read: the drives' own limit is 16 MiB - 1.
@@ -27,8 +26,6 @@ const LARGEST_RECORD: usize = 16 << 20;
 
 /// Less than this at once from a pipe is a crumb: a producer that writes a little at a time.
 const CRUMB: usize = 256 << 10;
-/// A read that gave so much is followed by one with a [`Siphon`]: for less, its system calls are not worth it.
-const GULP: usize = 64 << 10;
 
 /// After two crumbs the reader lets the pipe fill for so long, instead of waking up for each. A pipe of [`ROOMY`]
 /// bytes does not fill in that time, so the producer is not held up.
@@ -70,10 +67,6 @@ impl Reader {
         let mut volume = 1;
         let mut volume_start = Instant::now();
         let roomy = self.input.kind() == Kind::Pipe && descriptor::widen_pipe(self.input.as_fd()) >= ROOMY;
-        if roomy {
-            // Where the system has no pipes to give, plain reads do.
-            records.siphon = Siphon::new().ok();
-        }
         let mut crumbs = 0;
         while let Some(space) = filler.next(added) {
             added = 0;
@@ -147,15 +140,12 @@ impl Reader {
     }
 }
 
-/// Reads, from a pipe by a siphon, and copes with what devices add to it.
+/// Reads, and copes with what devices add to it.
 ///
 /// A tape drive in variable block mode refuses a read that is smaller than its next record (ENOMEM). Such a record
 /// is read here whole, and handed out piece by piece.
 #[derive(Default)]
 struct Records {
-    siphon: Option<Siphon>,
-    // What the last read from a pipe gave.
-    last: usize,
     record: Vec<u8>,
     given: usize,
 }
@@ -166,7 +156,7 @@ impl Records {
             return Ok(self.give(space));
         }
         loop {
-            let result = self.read_some(input.as_fd(), space);
+            let result = descriptor::read(input.as_fd(), space);
             log.io(|| format!("inputThread: read(In, {}) = {result:?}", space.len()));
             match result {
                 Err(Errno::EINVAL) if input.end_direct(log) => {}
@@ -174,14 +164,6 @@ impl Records {
                 result => return result,
             }
         }
-    }
-
-    fn read_some(&mut self, input: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
-        let siphon = self.siphon.as_ref().filter(|_| self.last >= GULP);
-        let siphoned = siphon.and_then(|siphon| siphon.read(input, space));
-        let result = siphoned.unwrap_or_else(|| descriptor::read(input, space));
-        self.last = *result.as_ref().unwrap_or(&0);
-        result
     }
 
     fn read_record(&mut self, input: &Input, space: &mut [u8]) -> Result<usize, Errno> {

@@ -4,8 +4,9 @@
 //! place in the ring is given up, so that the others go on. The thread may be abandoned while it waits in `write`:
 //! it owns nothing that outlives the process.
 //!
-//! Where the output may be a tape, each `write` is one block: that is a record there. To a pipe or connection a write
-//! is as large as what the ring has in one piece.
+//! Where the output may be a tape, or keeps messages apart, each `write` is one block: that is a record there. To a pipe
+//! or connection a write is as large as what the ring has in one piece; what several write to one pipe stays whole by
+//! the block, as far as the system can do that.
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ use super::why;
 
 /// Fewer bytes are copied into a pipe: each page given takes up one of the pipe's places, however little is on it.
 const LEAST_GIVEN: usize = 64 << 10;
+
+/// What is written to a pipe at once is not mixed with what others write there, up to so many bytes (pipe(7)). More is
+/// cut, if at all, where a page ends: at a multiple of it.
+const PIPE_BUF: usize = libc::PIPE_BUF;
 
 /// How an output is written.
 #[derive(Debug, Clone, Default)]
@@ -177,12 +182,24 @@ impl Writer {
             return rest_of_block;
         }
         let len = if self.manner.pause.is_zero() { len } else { rest_of_block };
-        rate.map_or(stride.of(len), |rate| Pace::step(rate, stride.of(len)))
+        let most = rate.map_or(stride.of(len), |rate| Pace::step(rate, stride.of(len)));
+        if !self.blocks_stay_whole() {
+            return most;
+        }
+        let rest = (in_block + most) % self.manner.block;
+        if most > rest { most - rest } else { rest_of_block }
     }
 
     /// Whether each `write` makes a record, or may meet the end of a medium.
     fn writes_records(&self) -> bool {
-        self.output.kind() == Kind::Device || self.output.path().is_some()
+        let joined_would_tear = self.blocks_stay_whole() && !PIPE_BUF.is_multiple_of(self.manner.block);
+        let by_kind = matches!(self.output.kind(), Kind::Device | Kind::Messages);
+        by_kind || self.output.path().is_some() || joined_would_tear
+    }
+
+    /// Whether a block goes out in one piece although others write to the same pipe.
+    fn blocks_stay_whole(&self) -> bool {
+        self.output.kind() == Kind::Pipe && self.manner.block <= PIPE_BUF
     }
 
     fn volume_is_full(&self, volume: &Volume) -> bool {

@@ -56,15 +56,27 @@ fn a_file_is_never_its_own_output() {
 }
 
 #[test]
-fn symbolic_links_are_followed_only_with_f() {
+fn symbolic_links_are_followed_where_an_existing_file_is_taken() {
+    let rows = [
+        ("-o", 1, "old"),
+        ("--truncate -o", 1, "old"),
+        ("-f -o", 0, "new"),
+        ("--append -o", 0, "oldnew"),
+        ("--append -f -o", 0, "new"),
+        ("--append --truncate -o", 0, "new"),
+    ];
     for program in BOTH {
-        let place = Place::new();
-        place.write("real", b"old");
-        std::os::unix::fs::symlink(place.path("real"), place.path("link")).expect("a link");
-        place.line(program, "-q -o link", b"new").expect(1);
-        assert_eq!(place.read("real"), b"old");
-        place.line(program, "-q -f -o link", b"new").expect(0);
-        assert_eq!(place.read("real"), b"new");
+        for (options, status, content) in rows {
+            let place = Place::new();
+            place.write("real", b"old");
+            std::os::unix::fs::symlink(place.path("real"), place.path("link")).expect("a link");
+            place.line(program, &format!("-q {options} link"), b"new").expect(status);
+            assert_eq!(String::from_utf8_lossy(&place.read("real")), content, "{program:?} {options}");
+            // A link that leads nowhere exists as well.
+            std::os::unix::fs::symlink(place.path("nowhere"), place.path("dangling")).expect("a link");
+            place.line(program, &format!("-q {options} dangling"), b"new").expect(status);
+            assert_eq!(place.path("nowhere").exists(), status == 0, "{program:?} {options}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `matrix`: combinations of options: same bytes, same status, same shape of what is said.
 //! - `borrowed`: producers that lend their pages, and change them later.
 //! - `files`: opening outputs, several of them, some that fail.
+//! - `shared`: pipes that several processes read or write.
 //! - `closing`: readers and peers that go away, full disks, closed streams.
 //! - `network`: each pairing of lvpipe and mbuffer.
 //! - `volumes`, `tape`: changing media by size, by a full medium, at the end of the input.
@@ -29,6 +30,7 @@ mod matrix;
 mod network;
 mod pair;
 mod seen;
+mod shared;
 mod signals;
 mod tape;
 mod terminal;

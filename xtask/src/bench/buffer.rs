@@ -7,8 +7,10 @@
 //!
 //! - Moving pages through the buffer (splice): a fifth less time, a third of the processor time. Not safe, see
 //!   `lvpipe::buffer::ring`.
-//! - Copying from a pipe of our own (`lvpipe::buffer::siphon`): the producer no longer spins on its pipe's lock, its
-//!   processor time falls by a tenth to a third; what the siphon takes itself eats most of it up. Kept.
+//! - Copying from a pipe of our own (tee(2), then splice(2) to take the pages out): the producer no longer spins on its
+//!   pipe's lock, its processor time falls by a tenth to a third; what the two calls take themselves eats most of it
+//!   up. Dropped: tee and splice are two steps, and where several processes read one pipe, bytes came twice or were
+//!   lost. One read(2) gives each byte to exactly one reader.
 //! - Giving huge pages to the output's pipe for good instead of copying into it: the consumer takes a third of the
 //!   time, as it frees no pages, and lvpipe a fifth less. Kept. The fresh pages must not be made by the reader's
 //!   system call: it clears them under the lock of the producer's pipe, which then takes half as long again.
