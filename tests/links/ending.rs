@@ -15,7 +15,7 @@ use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
 /// What "at once" may take on a busy machine: less than any of lvpipe's own time-outs.
-const PROMPTLY: Duration = Duration::from_secs(6);
+const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// A transfer in its middle.
 struct Middle {

@@ -147,7 +147,8 @@ fn links_go_over_all_ways_and_from_all_addresses() {
     Image::sample().write(&source);
     let receiver = listen(ENCRYPTED, &target);
     let (one, other) = (Proxy::to(receiver.address), Proxy::to(receiver.address));
-    let args = ["-n", "6", "-s", "64k", "--bind", "127.0.0.2", "--bind", "127.0.0.3", "-O"];
+    // Slow enough for all of them to be made.
+    let args = ["-n", "6", "-s", "64k", "-r", "1M", "--bind", "127.0.0.2", "--bind", "127.0.0.3", "-O"];
     let mut sender = receiver.sender_through(one.address, &args, other.address.to_string().as_ref());
     expect_ok(transfer(receiver, sender.arg(&source)));
     Image::sample().assert_is(&target);
