@@ -2,30 +2,39 @@
 //!
 //! It sees the end of its input only when all has been verified, and counts as done only when it has ended with
 //! status 0. Where the transfer fails it is killed instead: an early end would look to it like a whole stream.
+//!
+//! A write to it blocks for as long as it does not read, on a thread that nobody waits for when the run has ended. So
+//! who kills it is not the target, which that thread holds, but a [`CommandGuard`] that is held with the run.
+
+mod group;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use std::os::fd::AsFd;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::{StreamTarget, Target};
 use crate::error::{Error, Result, Status};
+use group::Group;
+
+/// How often it is looked whether the command has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A command's standard input, written densely and in order.
 pub struct ExecTarget {
     command: String,
-    /// `None` once the input has ended, or the command was killed.
-    running: Mutex<Option<Running>>,
+    /// `None` once it has ended. Locked while it is written.
+    input: Mutex<Option<StreamTarget>>,
+    group: Arc<Group>,
 }
 
-struct Running {
-    child: Child,
-    input: StreamTarget,
+/// Dropped, it kills the command with all that it has started, unless it has ended by then. To be dropped before this
+/// process ends.
+pub struct CommandGuard {
+    group: Arc<Group>,
 }
 
 /// Where a command's standard output goes.
@@ -42,33 +51,34 @@ impl ExecTarget {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(command: &str, output: ExecOutput) -> Result<Self> {
+    pub fn start(command: &str, output: ExecOutput) -> Result<(Self, CommandGuard)> {
         let failed = |e: io::Error| Error::io("cannot start command", command, &e);
         let stdout = match output {
             ExecOutput::Inherited => Stdio::inherit(),
             ExecOutput::ToStderr => Stdio::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?),
         };
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(command)
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let stdin = child.stdin.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        let input = StreamTarget::new(File::from(OwnedFd::from(stdin)), command);
-        Ok(ExecTarget { command: command.into(), running: Mutex::new(Some(Running { child, input })) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        let (group, input) =
+            Group::start(Command::new("sh").arg("-c").arg(command).stdout(stdout)).map_err(failed)?;
+        let group = Arc::new(group);
+        let guard = CommandGuard { group: group.clone() };
+        let input = Mutex::new(Some(StreamTarget::new(File::from(input), command)));
+        Ok((ExecTarget { command: command.into(), input, group }, guard))
     }
 
     fn with_input(&self, work: impl FnOnce(&StreamTarget) -> Result<()>) -> Result<()> {
-        match &*self.lock() {
-            Some(running) => work(&running.input),
+        match &*self.input.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(input) => work(input),
             None => Err(Error::new(Status::Io, "cannot write target", &self.command, "its input has ended")),
+        }
+    }
+
+    fn wait(&self) -> Result<ExitStatus> {
+        loop {
+            let ended = self.group.try_wait();
+            if let Some(status) = ended.map_err(|e| Error::io("cannot wait for command", &self.command, &e))? {
+                return Ok(status);
+            }
+            thread::sleep(LOOK);
         }
     }
 }
@@ -91,9 +101,9 @@ impl Target for ExecTarget {
     }
 
     fn finish(&self, _size: u64) -> Result<()> {
-        let Some(Running { mut child, input }) = self.lock().take() else { return Ok(()) };
-        drop(input);
-        let status = child.wait().map_err(|e| Error::io("cannot wait for command", &self.command, &e))?;
+        self.group.let_input_end();
+        drop(self.input.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let status = self.wait()?;
         if status.success() {
             return Ok(());
         }
@@ -103,29 +113,49 @@ impl Target for ExecTarget {
 
 impl Drop for ExecTarget {
     fn drop(&mut self) {
-        if let Some(mut running) = self.lock().take() {
-            // Before its input ends, and with all that it has started: they are a process group of their own. What
-            // has ended already cannot be killed, and need not be. A pid is an i32.
-            let _ = killpg(Pid::from_raw(running.child.id() as i32), Signal::SIGKILL);
-            let _ = running.child.wait();
-        }
+        // Before its input ends.
+        self.group.kill();
+    }
+}
+
+impl Drop for CommandGuard {
+    fn drop(&mut self) {
+        self.group.kill();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::{Path, PathBuf};
+    use std::time::Instant;
+
+    fn start(command: &str) -> (ExecTarget, CommandGuard) {
+        ExecTarget::start(command, ExecOutput::Inherited).expect("sh")
+    }
+
+    /// A command that takes a moment before it reads, and what it leaves when its input has ended.
+    fn slow_to_read(folder: &Path) -> (String, PathBuf) {
+        let done = folder.join("done");
+        (format!("sleep 0.3; cat >/dev/null; touch {}", done.display()), done)
+    }
+
+    #[track_caller]
+    fn assert_never(done: &Path) {
+        std::thread::sleep(Duration::from_millis(600));
+        assert!(!done.exists());
+    }
 
     #[test]
     fn a_command_gets_all_of_it_and_its_status_counts() {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let copy = folder.path().join("copy");
-        let target = ExecTarget::start(&format!("cat > {}", copy.display()), ExecOutput::Inherited).expect("sh");
+        let (target, _guard) = start(&format!("cat > {}", copy.display()));
         target.write(0, b"data").expect("it reads");
         target.hole(4, 3).expect("it reads");
         target.finish(7).expect("cat ends well");
         assert_eq!(std::fs::read(&copy).expect("it is there"), b"data\0\0\0");
-        let target = ExecTarget::start("cat >/dev/null; exit 3", ExecOutput::Inherited).expect("sh");
+        let (target, _guard) = start("cat >/dev/null; exit 3");
         let error = target.finish(0).expect_err("status 3");
         assert!(error.to_string().contains("exit status: 3"), "{error}");
     }
@@ -133,11 +163,34 @@ mod tests {
     #[test]
     fn a_transfer_that_fails_is_no_end_of_input() {
         let folder = tempfile::tempdir().expect("a scratch directory");
-        let done = folder.path().join("done");
-        let command = format!("cat >/dev/null; touch {}", done.display());
-        drop(ExecTarget::start(&command, ExecOutput::Inherited).expect("sh"));
-        // It would need but a moment.
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        assert!(!done.exists());
+        let (command, done) = slow_to_read(folder.path());
+        drop(start(&command).0);
+        assert_never(&done);
+    }
+
+    #[test]
+    fn a_command_is_killed_while_a_write_to_it_blocks() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let (command, done) = slow_to_read(folder.path());
+        let (target, guard) = start(&command);
+        let writing = thread::spawn(move || target.write(0, &[1; 16 << 20]));
+        thread::sleep(Duration::from_millis(100));
+        assert!(!writing.is_finished(), "the pipe has not so much room");
+        let begun = Instant::now();
+        drop(guard);
+        assert!(begun.elapsed() < Duration::from_millis(150), "it is not waited for");
+        writing.join().expect("no panic").expect_err("nobody reads it");
+        assert_never(&done);
+    }
+
+    #[test]
+    fn a_guard_lets_a_command_be_that_has_ended_well() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let left = folder.path().join("left");
+        let (target, guard) = start(&format!("(sleep 0.3; touch {}) & cat > /dev/null", left.display()));
+        target.finish(0).expect("cat ends well");
+        drop((target, guard));
+        std::thread::sleep(Duration::from_millis(600));
+        assert!(left.exists(), "what it has left running is its own affair");
     }
 }

@@ -27,14 +27,14 @@ mod write_behind;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
-pub use exec_target::{ExecOutput, ExecTarget};
+pub use exec_target::{CommandGuard, ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use journal_place::{JournalPlace, find_journal};
 pub use null_target::NullTarget;
 pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
-pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, open_target};
+pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, exec_target, open_target};
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::{Error, Result, Status};

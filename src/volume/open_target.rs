@@ -12,7 +12,8 @@ use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
 use super::{
-    BlockTarget, Discards, FileTarget, JournalPlace, STREAM, StreamTarget, Target, fifo, guards, identity,
+    BlockTarget, CommandGuard, Discards, ExecOutput, ExecTarget, FileTarget, JournalPlace, STREAM, StreamTarget,
+    Target, fifo, guards, identity,
 };
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ pub struct HeldForTarget {
     _pool: Option<PoolWatch>,
     created: Option<CreatedLv>,
     activation: Option<Activation>,
+    /// Killed when the transfer fails, even where a write to it is blocked.
+    command: Option<CommandGuard>,
 }
 
 impl HeldForTarget {
@@ -70,6 +73,7 @@ impl HeldForTarget {
 
     /// The transfer failed: undoes what was done for it; a notice for each thing that is left to the next run.
     pub fn abandon(self) -> Vec<String> {
+        drop(self.command);
         let created = self.created.and_then(CreatedLv::abandon);
         created.into_iter().chain(self.activation.and_then(Activation::abandon)).collect()
     }
@@ -116,6 +120,16 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
         let file = file.map_err(|e| guards::cannot_open_file(name, &e))?;
         Ok(plain(Arc::new(StreamTarget::new(file, name))))
     }
+}
+
+/// Starts a command that takes the volume on its standard input.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn exec_target(command: &str, output: ExecOutput) -> Result<OpenTarget> {
+    let (target, guard) = ExecTarget::start(command, output)?;
+    let held = HeldForTarget { command: Some(guard), ..HeldForTarget::default() };
+    Ok(OpenTarget { held, ..plain(Arc::new(target)) })
 }
 
 fn plain(target: Arc<dyn Target>) -> OpenTarget {

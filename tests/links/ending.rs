@@ -2,8 +2,9 @@
 //! be gone on with.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGTERM};
@@ -107,6 +108,64 @@ fn a_target_that_fails_is_told_at_the_sender() {
     let sending = start(&mut receiver.sender(&["-n", "3", "-s", "64k"], &source));
     sending.end_within(PROMPTLY).expect_failure(1, &["receiver failed"]);
     receiver.running.end_within(PROMPTLY).expect_failure(1, &[]);
+}
+
+/// A transfer into a command that does not read for long enough that every write to it is blocked, and what the
+/// command leaves if it is ever told that it has all of it.
+fn into_a_command(scratch: &Path, waits: &str) -> (Running, Receiver, Proxy, PathBuf) {
+    let (source, done) = (scratch.join("image"), scratch.join("done"));
+    Image::full(32 * MIB).write(&source);
+    let command = format!("touch {0}.begun; {waits}; cat > /dev/null; touch {0}", done.display());
+    let args = ["recv", "-I", "127.0.0.1:0", "--insecure", "--retry-for", "1", "-m", "8M", "--exec", &command];
+    let receiver = listen_as(&mut lvpipe(args));
+    let proxy = Proxy::to(receiver.address);
+    let args = ["-n", "3", "-s", "64k", "--compress", "none", "-m", "8M"];
+    let sending = start(&mut receiver.sender_through(proxy.address, &args, &source));
+    let is_blocked = || {
+        let before = proxy.passed();
+        sleep(Duration::from_millis(200));
+        before > MIB && proxy.passed() == before
+    };
+    wait_until("the command is waited for", is_blocked);
+    (sending, receiver, proxy, done)
+}
+
+#[test]
+fn a_command_is_never_told_that_a_transfer_that_failed_is_whole() {
+    for (end_the_sender, signal) in [(true, SIGTERM), (false, SIGTERM), (true, SIGKILL), (false, SIGKILL)] {
+        let scratch = scratch_in_memory();
+        let go = scratch.path().join("go");
+        let waits = format!("until [ -e {} ]; do sleep 0.05; done", go.display());
+        let (sending, receiver, _proxy, done) = into_a_command(scratch.path(), &waits);
+        if end_the_sender { &sending } else { &receiver.running }.signal(signal);
+        let received = receiver.running.end_within(PROMPTLY);
+        assert!(!received.status.success(), "{received}");
+        std::fs::write(&go, "").expect("written");
+        drop(sending);
+        sleep(Duration::from_millis(500));
+        assert!(scratch.path().join("done.begun").exists() && !done.exists(), "{signal} {end_the_sender}");
+    }
+}
+
+#[test]
+fn a_command_that_reads_while_its_receiver_is_killed_sees_no_end() {
+    let scratch = scratch_in_memory();
+    let (source, done) = (scratch.path().join("image"), scratch.path().join("done"));
+    Image::full(8 * MIB).write(&source);
+    // Not the first process of the command reads.
+    let command = format!("(cat > /dev/null; touch {}) | cat", done.display());
+    for _ in 0..5 {
+        let receiver = listen_as(&mut lvpipe(["recv", "-I", "127.0.0.1:0", "--insecure", "--exec", &command]));
+        let proxy = Proxy::to(receiver.address);
+        let args = ["-n", "2", "-s", "64k", "--compress", "none", "-r", "2M"];
+        let sending = start(&mut receiver.sender_through(proxy.address, &args, &source));
+        wait_until("it is under way", || proxy.passed() > MIB / 2);
+        receiver.running.signal(SIGKILL);
+        drop(receiver.running.end_within(PROMPTLY));
+        drop(sending);
+        sleep(Duration::from_millis(200));
+        assert!(!done.exists());
+    }
 }
 
 #[test]

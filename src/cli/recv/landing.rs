@@ -10,7 +10,7 @@ use crate::error::{Error, Result, Status};
 use crate::journal::{About, Held, Journal};
 use crate::stop::Stop;
 use crate::volume::{
-    ExecOutput, ExecTarget, Expected, HeldForTarget, JournalPlace, OpenTarget, Target, create_target, open_target,
+    ExecOutput, Expected, HeldForTarget, JournalPlace, OpenTarget, Target, create_target, exec_target, open_target,
 };
 use crate::wire::{Digest, DigestKind, Prelude};
 
@@ -90,13 +90,7 @@ impl Recv {
     fn start_command(&self, command: &str) -> Result<OpenTarget> {
         // Where answers go to standard output, the command cannot.
         let output = if self.links.from_ssh { ExecOutput::ToStderr } else { ExecOutput::Inherited };
-        Ok(OpenTarget {
-            target: Arc::new(ExecTarget::start(command, output)?),
-            held: HeldForTarget::default(),
-            in_place: false,
-            journal: None,
-            notices: Vec::new(),
-        })
+        exec_target(command, output)
     }
 }
 
