@@ -13,11 +13,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::{StreamTarget, Target};
 use crate::error::{Error, Result, Status};
+use crate::stop::Stop;
 use group::Group;
 
 /// How often it is looked whether the command has ended.
@@ -29,6 +29,7 @@ pub struct ExecTarget {
     /// `None` once it has ended. Locked while it is written.
     input: Mutex<Option<StreamTarget>>,
     group: Arc<Group>,
+    stop: Stop,
 }
 
 /// Dropped, it kills the command with all that it has started, unless it has ended by then. To be dropped before this
@@ -47,11 +48,11 @@ pub enum ExecOutput {
 }
 
 impl ExecTarget {
-    /// Starts `command` with sh(1).
+    /// Starts `command` with sh(1). What ends the run kills it, even when it has all of its input.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(command: &str, output: ExecOutput) -> Result<(Self, CommandGuard)> {
+    pub fn start(command: &str, output: ExecOutput, stop: &Stop) -> Result<(Self, CommandGuard)> {
         let failed = |e: io::Error| Error::io("cannot start command", command, &e);
         let stdout = match output {
             ExecOutput::Inherited => Stdio::inherit(),
@@ -62,7 +63,7 @@ impl ExecTarget {
         let group = Arc::new(group);
         let guard = CommandGuard { group: group.clone() };
         let input = Mutex::new(Some(StreamTarget::new(File::from(input), command)));
-        Ok((ExecTarget { command: command.into(), input, group }, guard))
+        Ok((ExecTarget { command: command.into(), input, group, stop: stop.clone() }, guard))
     }
 
     fn with_input(&self, work: impl FnOnce(&StreamTarget) -> Result<()>) -> Result<()> {
@@ -72,13 +73,17 @@ impl ExecTarget {
         }
     }
 
+    /// Waits until the command has ended, or the run.
     fn wait(&self) -> Result<ExitStatus> {
         loop {
             let ended = self.group.try_wait();
             if let Some(status) = ended.map_err(|e| Error::io("cannot wait for command", &self.command, &e))? {
                 return Ok(status);
             }
-            thread::sleep(LOOK);
+            if self.stop.sleep(LOOK).is_err() {
+                self.group.kill();
+                self.stop.check()?;
+            }
         }
     }
 }
@@ -128,10 +133,11 @@ impl Drop for CommandGuard {
 mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
+    use std::thread;
     use std::time::Instant;
 
     fn start(command: &str) -> (ExecTarget, CommandGuard) {
-        ExecTarget::start(command, ExecOutput::Inherited).expect("sh")
+        ExecTarget::start(command, ExecOutput::Inherited, &Stop::new()).expect("sh")
     }
 
     /// A command that takes a moment before it reads, and what it leaves when its input has ended.
@@ -142,7 +148,7 @@ mod tests {
 
     #[track_caller]
     fn assert_never(done: &Path) {
-        std::thread::sleep(Duration::from_millis(600));
+        thread::sleep(Duration::from_millis(600));
         assert!(!done.exists());
     }
 
@@ -184,13 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_takes_long_when_it_has_all_ends_with_the_run() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let done = folder.path().join("done");
+        let command = format!("cat >/dev/null; sleep 0.5; touch {}", done.display());
+        let stop = Stop::new();
+        let (target, _guard) = ExecTarget::start(&command, ExecOutput::Inherited, &stop).expect("sh");
+        let begun = Instant::now();
+        let finishing = thread::spawn(move || target.finish(0));
+        thread::sleep(Duration::from_millis(100));
+        stop.fail(Error::signal(15));
+        assert_eq!(finishing.join().expect("no panic"), Err(Error::signal(15)));
+        assert!(begun.elapsed() < Duration::from_millis(400), "at once");
+        assert_never(&done);
+    }
+
+    #[test]
     fn a_guard_lets_a_command_be_that_has_ended_well() {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let left = folder.path().join("left");
         let (target, guard) = start(&format!("(sleep 0.3; touch {}) & cat > /dev/null", left.display()));
         target.finish(0).expect("cat ends well");
         drop((target, guard));
-        std::thread::sleep(Duration::from_millis(600));
+        thread::sleep(Duration::from_millis(600));
         assert!(left.exists(), "what it has left running is its own affair");
     }
 }

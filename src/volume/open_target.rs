@@ -122,12 +122,12 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
     }
 }
 
-/// Starts a command that takes the volume on its standard input.
+/// Starts a command that takes the volume on its standard input. What ends the run kills it.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn exec_target(command: &str, output: ExecOutput) -> Result<OpenTarget> {
-    let (target, guard) = ExecTarget::start(command, output)?;
+pub fn exec_target(command: &str, output: ExecOutput, stop: &Stop) -> Result<OpenTarget> {
+    let (target, guard) = ExecTarget::start(command, output, stop)?;
     let held = HeldForTarget { command: Some(guard), ..HeldForTarget::default() };
     Ok(OpenTarget { held, ..plain(Arc::new(target)) })
 }

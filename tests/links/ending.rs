@@ -11,7 +11,7 @@ use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGTERM};
 
 use crate::image::{Image, names, scratch_in_memory};
 use crate::party::{ENCRYPTED, INSECURE, Receiver, listen, listen_as, send_to};
-use crate::process::{Running, lvpipe, start, wait_until};
+use crate::process::{Running, lvpipe, send, start, start_pair, wait_until};
 use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
@@ -164,6 +164,29 @@ fn a_command_that_reads_while_its_receiver_is_killed_sees_no_end() {
         drop(receiver.running.end_within(PROMPTLY));
         drop(sending);
         sleep(Duration::from_millis(200));
+        assert!(!done.exists());
+    }
+}
+
+#[test]
+fn a_command_that_takes_long_to_end_is_ended_by_a_signal() {
+    for (signal, over_a_link) in [(SIGTERM, true), (SIGINT, false)] {
+        let scratch = scratch_in_memory();
+        let (source, all, done) =
+            (scratch.path().join("image"), scratch.path().join("all"), scratch.path().join("done"));
+        Image::full(MIB).write(&source);
+        let command = format!("cat > /dev/null; touch {}; sleep 20; touch {}", all.display(), done.display());
+        let (sending, receiving) = if over_a_link {
+            let receiver = listen_as(&mut lvpipe(["recv", "-I", "127.0.0.1:0", "--insecure", "--exec", &command]));
+            (start(&mut receiver.sender(&[], &source)), receiver.running)
+        } else {
+            start_pair(&mut send(&[], &source), &mut lvpipe(["recv", "--exec", &command]))
+        };
+        wait_until("it has all", || all.exists());
+        receiving.signal(signal);
+        receiving.end_within(PROMPTLY).expect_failure(128 + signal as i32, &[&format!("ended: {signal}")]);
+        let sent = sending.end_within(PROMPTLY);
+        assert_eq!(sent.status.success(), !over_a_link, "a pipe tells nothing back\n{sent}");
         assert!(!done.exists());
     }
 }

@@ -45,8 +45,8 @@ impl Recv {
         let open = match (&self.create, &self.exec, &self.target) {
             (Some(new), ..) => create_target(new, expected, stop)?,
             // A target beside a command can only be the `-` that ssh://HOST/- stands for.
-            (None, Some(command), None) => self.start_command(command)?,
-            (None, Some(command), Some(target)) if target == "-" => self.start_command(command)?,
+            (None, Some(command), None) => self.start_command(command, stop)?,
+            (None, Some(command), Some(target)) if target == "-" => self.start_command(command, stop)?,
             (None, Some(_), Some(_)) => return Err(Error::usage("two targets", "--exec", "and TARGET")),
             (None, None, Some(name)) => open_target(name, expected, stop)?,
             (None, None, None) => {
@@ -87,10 +87,10 @@ impl Recv {
         Ok(Landing { target, record, holds, notices, landed })
     }
 
-    fn start_command(&self, command: &str) -> Result<OpenTarget> {
+    fn start_command(&self, command: &str, stop: &Stop) -> Result<OpenTarget> {
         // Where answers go to standard output, the command cannot.
         let output = if self.links.from_ssh { ExecOutput::ToStderr } else { ExecOutput::Inherited };
-        exec_target(command, output)
+        exec_target(command, output, stop)
     }
 }
 
