@@ -114,7 +114,7 @@ impl Accounts {
         );
     }
 
-    /// The digest that a part had when an earlier transfer wrote it.
+    /// The digest that a part had when an earlier transfer wrote it. May read the journal's file.
     pub(super) fn held_digest(&self, offset: u64) -> Option<Digest> {
         self.holds.as_ref()?.digest_of(offset)
     }
@@ -127,9 +127,15 @@ impl Accounts {
             .map_err(|error| error.at(&self.stream, format_args!("at offset {} of the volume", ledger.reached())))
     }
 
-    /// Whether an earlier transfer's record says of a held part what this one's would.
+    /// Whether an earlier transfer has recorded what is written. A held part that is written compared equal to what
+    /// the source has, so being within that record is enough; one that did not comes again as a part, and is recorded.
+    ///
+    /// The digest on record is not looked up, for that reads a file, and nearly every part of a resume comes by here.
+    /// Where it is another one, somebody gave source and target the same new content: should that part be damaged
+    /// before yet another resume, the resume is refused rather than the part sent.
     fn is_on_record(&self, header: &FrameHeader) -> bool {
-        header.kind == FrameKind::Held && self.held_digest(header.offset) == Some(header.digest)
+        header.kind == FrameKind::Held
+            && self.holds.as_ref().is_some_and(|holds| holds.contains(header.offset, header.length))
     }
 
     fn fail(&self, error: Error) -> Stopped {

@@ -19,6 +19,10 @@ pub trait Holds: Send + Sync {
     /// Ranges of the volume (offset, length) that the target holds, in order and disjoint.
     fn extents(&self) -> Vec<(u64, u64)>;
 
-    /// The digest that the part at this offset had when it was written; `None` where there was none.
+    /// Whether all of a range is within them. Asked for every held part: to be answered from memory.
+    fn contains(&self, offset: u64, length: u64) -> bool;
+
+    /// The digest that the part at this offset had when it was written; `None` where there was none. Asked only for
+    /// parts that are not what the source has, so it may take reading a file.
     fn digest_of(&self, offset: u64) -> Option<Digest>;
 }

@@ -2,6 +2,10 @@
 //!
 //! Several threads where the target takes its parts in any order, one where it does not. They end when the channel
 //! does, or with the run; a failure of the target ends the run.
+//!
+//! Held parts are read back and digested on these threads too, not by the workers: a worker must never wait, and what
+//! follows a comparison (holes, the journal's record) may. So a resume reads and digests on as many cores as there
+//! are writers of the target, at most.
 
 use std::sync::Arc;
 
@@ -88,7 +92,7 @@ impl TargetWriter {
         // At most the part size: checked with the header.
         let found = &mut room[..header.length as usize];
         self.target.read_back(header.offset, found)?;
-        match compare(self.digest, header, segments, found, self.accounts.held_digest(header.offset)) {
+        match compare(self.digest, header, segments, found, || self.accounts.held_digest(header.offset)) {
             Verdict::Same => {}
             Verdict::Damaged => return Ok(false),
             Verdict::OtherSource => return Err(other_source(header.offset)),

@@ -6,8 +6,8 @@
 //!
 //! Digests stay in the file, for they are asked for only where the target does not hold what the source has: 100 TB in
 //! parts of 1 MiB are 100 million records, 6.4 GB of journal. For each [`BLOCK`] records it is remembered which
-//! offsets they lie between, 16 bytes, 1.6 MB for those 100 million. As parts are written about in order, looking one
-//! up reads a few blocks of 64 KiB.
+//! offsets they lie [between](super::blocks). As parts are written about in order, looking one up reads a few blocks
+//! of 64 KiB.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::about::About;
+use super::blocks::{BLOCK, Blocks, Span};
 use super::record::{LENGTH, Record};
 use crate::error::Result;
 use crate::stop::Stop;
@@ -24,8 +25,6 @@ use crate::wire::Digest;
 
 /// How many extents are remembered: 16 MiB of them.
 const MOST_EXTENTS: usize = 1 << 20;
-/// Records that are read together.
-const BLOCK: usize = 1024;
 
 /// What the target has, as far as the journal knows. Clones share it.
 #[derive(Debug, Clone)]
@@ -70,8 +69,8 @@ impl Held {
     pub fn digest_of(&self, offset: u64) -> Option<Digest> {
         let Inner { about, file, begin, records } = &*self.inner;
         let mut bytes = Vec::new();
-        for (number, _) in records.blocks.iter().enumerate().rev().filter(|(_, block)| block.contains(offset)) {
-            let first = (number * BLOCK) as u64;
+        for number in records.blocks.around(offset) {
+            let first = number * BLOCK as u64;
             let count = (records.count - first).min(BLOCK as u64);
             bytes.resize(count as usize * LENGTH, 0);
             file.read_exact_at(&mut bytes, begin + first * LENGTH as u64).ok()?;
@@ -92,23 +91,8 @@ pub(super) struct Records {
     /// How many.
     pub(super) count: u64,
     extents: Vec<Extent>,
-    /// For each [`BLOCK`] records.
-    blocks: Vec<Block>,
-}
-
-/// Between which offsets a block's parts begin, both included; none where the first is larger than the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Block {
-    first: u64,
-    last: u64,
-}
-
-impl Block {
-    const EMPTY: Block = Block { first: u64::MAX, last: 0 };
-
-    fn contains(&self, offset: u64) -> bool {
-        (self.first..=self.last).contains(&offset)
-    }
+    /// Where the digests are.
+    blocks: Blocks,
 }
 
 impl Records {
@@ -123,14 +107,15 @@ impl Records {
     /// The reader's; or what the run's [`Stop`] was set to.
     pub(super) fn read(mut from: impl Read, about: &About, stop: &Stop) -> io::Result<Result<Self>> {
         let (mut records, mut extents) = (Records::default(), Extents::default());
+        let mut blocks = Vec::new();
         let mut bytes = vec![0; BLOCK * LENGTH];
-        loop {
+        for number in 0.. {
             if let Err(stopped) = stop.check() {
                 return Ok(Err(stopped));
             }
             let length = read_full(&mut from, &mut bytes)?;
             let (whole, torn) = bytes[..length].as_chunks::<LENGTH>();
-            let mut block = Block::EMPTY;
+            let mut span = None;
             let mut is_end = !torn.is_empty() || whole.len() < BLOCK;
             for bytes in whole {
                 let record = Record::decode(bytes, about, records.count);
@@ -139,17 +124,19 @@ impl Records {
                     break;
                 };
                 if record.digest.is_some() {
-                    let offset = record.extent.offset;
-                    block = Block { first: block.first.min(offset), last: block.last.max(offset) };
+                    span = Some(Span::with(span, record.extent.offset));
                 }
                 records.count += 1;
             }
-            records.blocks.push(block);
+            // Of nothing but holes there is no digest to be found.
+            blocks.extend(span.map(|span| (number, span)));
             if is_end {
-                records.extents = extents.finish();
-                return Ok(Ok(records));
+                break;
             }
         }
+        records.extents = extents.finish();
+        records.blocks = Blocks::new(blocks);
+        Ok(Ok(records))
     }
 }
 

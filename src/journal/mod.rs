@@ -56,6 +56,7 @@
 
 mod about;
 mod base64url;
+mod blocks;
 mod file;
 mod held;
 mod record;

@@ -197,6 +197,10 @@ impl Holds for Earlier {
         self.0.extents()
     }
 
+    fn contains(&self, offset: u64, length: u64) -> bool {
+        self.0.contains(offset, length)
+    }
+
     fn digest_of(&self, offset: u64) -> Option<Digest> {
         self.0.digest_of(offset)
     }

@@ -14,6 +14,7 @@
 //! holds is only compared.
 
 mod carry;
+mod flying;
 mod greet;
 mod growth;
 mod guard;

@@ -1,14 +1,21 @@
 //! What one receiver still has to get: frames that wait for a link, and frames on their way that it has not
 //! answered yet.
 //!
-//! One lock; links wait on a condition for their next frame. A frame is kept, with its buffer, until the receiver
-//! says that it is written; what was on a link that broke waits again, before all that comes later. Memory: parts
-//! are bounded by the run's buffers, holes by [`MOST_WAITING`].
+//! A frame is kept, with its buffer, until the receiver says that it is written; what was on a link that broke waits
+//! again, before all that comes later. Memory: parts are bounded by the run's buffers, holes by [`MOST_WAITING`].
+//!
+//! # Who is woken
+//!
+//! One lock, and a condition for each thing that is waited for. With a frame or an answer that leaves something to
+//! send, one of the links that wait for work is woken; having taken something, it wakes the next if more is left. So
+//! whoever waits for work must be able to take it: links that stand by wait elsewhere, and when a link's part changes
+//! (it comes, leaves or breaks) all are woken and look again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::flying::Flying;
 use crate::engine::sequence::Frame;
 use crate::progress::Figures;
 use crate::wire::End;
@@ -68,14 +75,20 @@ pub(super) enum Next {
 /// What one receiver still has to get.
 pub(super) struct Outbox {
     state: Mutex<State>,
-    changed: Condvar,
+    /// There is something to send, for a link that does not stand by.
+    work: Condvar,
+    /// Links that stand by may have to do so no longer.
+    standby: Condvar,
+    /// Fewer frames wait than [`MOST_WAITING`].
+    room: Condvar,
+    /// Nothing is on its way any more on some link.
+    answered: Condvar,
 }
 
 struct State {
     /// By offset.
     waiting: BTreeMap<u64, Item>,
-    /// By offset, with the link that each is on.
-    flying: BTreeMap<u64, (Item, LinkId)>,
+    flying: Flying<Item>,
     window: u64,
     next_turn: u64,
     end: Option<(End, u64)>,
@@ -102,7 +115,7 @@ impl Outbox {
     pub(super) fn new(window: u32) -> Self {
         let state = State {
             waiting: BTreeMap::new(),
-            flying: BTreeMap::new(),
+            flying: Flying::default(),
             window: u64::from(window),
             next_turn: 0,
             end: None,
@@ -112,7 +125,13 @@ impl Outbox {
             first_choice: BTreeSet::new(),
             over: false,
         };
-        Outbox { state: Mutex::new(state), changed: Condvar::new() }
+        Outbox {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            standby: Condvar::new(),
+            room: Condvar::new(),
+            answered: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,11 +139,30 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Something happened that may matter to anybody.
+    fn wake_all(&self) {
+        [&self.work, &self.standby, &self.room, &self.answered].into_iter().for_each(Condvar::notify_all);
+    }
+
+    /// Wakes one of the links, if there is something for it to do.
+    fn wake_for_work(&self, state: &State) {
+        if state.has_next() {
+            self.work.notify_one();
+        }
+    }
+
+    /// Wakes who offers frames, once there is room where there was none.
+    fn wake_for_room(&self, state: &State, waited: usize) {
+        if waited >= MOST_WAITING && state.waiting.len() < MOST_WAITING {
+            self.room.notify_all();
+        }
+    }
+
     /// Adds the next frame in order of offset; waits while too many wait. One that is over takes nothing.
     pub(super) fn offer(&self, frame: &Arc<SharedFrame>) {
         let mut state = self.lock();
         while state.waiting.len() >= MOST_WAITING && !state.over {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.over {
             return;
@@ -132,19 +170,21 @@ impl Outbox {
         let turn = state.next_turn;
         state.next_turn += 1;
         state.waiting.insert(frame.offset(), Item { frame: frame.clone(), turn, whole: false, tries: 0 });
-        self.changed.notify_all();
+        self.wake_for_work(&state);
     }
 
     /// There are no more frames.
     pub(super) fn end(&self, end: End, size: u64) {
         self.lock().end = Some((end, size));
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     /// A link is up.
     pub(super) fn joined(&self, link: LinkId, is_standby: bool) {
         if !is_standby {
             self.lock().first_choice.insert(link);
+            // Those that stand by and had to work until now.
+            self.wake_all();
         }
     }
 
@@ -156,28 +196,39 @@ impl Outbox {
             if state.over || state.leaving.contains(&link) || state.broken.contains(&link) {
                 return Next::Over;
             }
-            if let Some(next) = state.next(link) {
+            // Also after the patience is over: who was woken for a frame takes it.
+            let (stands_by, waited) = (state.stands_by(link), state.waiting.len());
+            if !stands_by && let Some(next) = state.next(link) {
+                self.wake_for_work(&state);
+                self.wake_for_room(&state, waited);
                 return next;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Next::Nothing;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let changed = if stands_by { &self.standby } else { &self.work };
+            state = changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// The receiver has written the frames at these offsets.
     pub(super) fn written(&self, offsets: &[u64]) {
         let mut state = self.lock();
+        let (waited, mut was_last) = (state.waiting.len(), false);
         let mut answered = Vec::with_capacity(offsets.len());
         for offset in offsets {
+            let flying = state.flying.remove(*offset);
+            was_last |= flying.as_ref().is_some_and(|(_, link)| !state.flying.any_on(*link));
             // Answered on a link that broke after it was sent again, it may wait by now.
-            let flying = state.flying.remove(offset).map(|(item, _)| item);
-            answered.extend(flying.or_else(|| state.waiting.remove(offset)));
+            answered.extend(flying.map(|(item, _)| item).or_else(|| state.waiting.remove(offset)));
         }
+        self.wake_for_work(&state);
+        self.wake_for_room(&state, waited);
         drop(state);
-        self.changed.notify_all();
+        if was_last {
+            self.answered.notify_all();
+        }
         // Buffers go back to their pool here, without the lock.
         drop(answered);
     }
@@ -185,32 +236,32 @@ impl Outbox {
     /// The receiver wants the part at this offset again, with its payload. False when it has been sent too often.
     pub(super) fn again(&self, offset: u64) -> bool {
         let mut state = self.lock();
-        let flying = state.flying.remove(&offset).map(|(item, _)| item);
+        let flying = state.flying.remove(offset).map(|(item, _)| item);
         // Of one that is not known any more the answer was late.
         let Some(item) = flying.or_else(|| state.waiting.remove(&offset)) else { return true };
         let tries = item.tries + 1;
         state.waiting.insert(offset, Item { whole: true, tries, ..item });
-        self.changed.notify_all();
+        self.wake_all();
         tries < MOST_TRIES
     }
 
     /// A link is one too many: it sends nothing more.
     pub(super) fn leave(&self, link: LinkId) {
         self.lock().leaving.insert(link);
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     /// No answers come over a link any more.
     pub(super) fn broke(&self, link: LinkId) {
         self.lock().broken.insert(link);
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     /// Waits until all that is on its way on a link has been answered, or never will be.
     pub(super) fn wait_until_answered(&self, link: LinkId) {
         let mut state = self.lock();
-        while !state.over && !state.broken.contains(&link) && state.flying.values().any(|(_, on)| *on == link) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.over && !state.broken.contains(&link) && state.flying.any_on(link) {
+            state = self.answered.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -223,10 +274,10 @@ impl Outbox {
         if state.end_on == Some(link) {
             state.end_on = None;
         }
-        let on_it = state.flying.extract_if(.., |_, (_, on)| *on == link).collect::<Vec<_>>();
+        let on_it = state.flying.lost(link);
         let count = on_it.len();
-        state.waiting.extend(on_it.into_iter().map(|(offset, (item, _))| (offset, item)));
-        self.changed.notify_all();
+        state.waiting.extend(on_it);
+        self.wake_all();
         count
     }
 
@@ -236,7 +287,7 @@ impl Outbox {
         state.over = true;
         let kept = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.flying));
         drop(state);
-        self.changed.notify_all();
+        self.wake_all();
         drop(kept);
     }
 
@@ -247,115 +298,38 @@ impl Outbox {
 }
 
 impl State {
+    /// Whether others are up that go first.
+    fn stands_by(&self, link: LinkId) -> bool {
+        !self.first_choice.is_empty() && !self.first_choice.contains(&link)
+    }
+
+    /// Whether there is something for a link to do.
+    fn has_next(&self) -> bool {
+        let waiting = self.waiting.first_key_value().map(|(_, item)| item.turn);
+        let flying = self.flying.first().map(|item| item.turn);
+        match (waiting, flying) {
+            (None, None) => self.end.is_some() && self.end_on.is_none(),
+            (None, Some(_)) => false,
+            (Some(turn), flying) => {
+                turn < flying.map_or(turn, |flying| flying.min(turn)).saturating_add(self.window)
+            }
+        }
+    }
+
     fn next(&mut self, link: LinkId) -> Option<Next> {
-        let stands_by = !self.first_choice.is_empty() && !self.first_choice.contains(&link);
-        if stands_by {
+        if !self.has_next() {
             return None;
         }
-        let turns = [
-            self.waiting.first_key_value().map(|(_, item)| item.turn),
-            self.flying.first_key_value().map(|(_, (item, _))| item.turn),
-        ];
-        let Some(first_unanswered) = turns.into_iter().flatten().min() else {
-            let (end, size) = self.end.filter(|_| self.end_on.is_none())?;
+        let Some((offset, item)) = self.waiting.pop_first() else {
+            let (end, size) = self.end?;
             self.end_on = Some(link);
             return Some(Next::End(end, size));
         };
-        let waiting = self.waiting.first_entry()?;
-        if waiting.get().turn >= first_unanswered.saturating_add(self.window) {
-            return None;
-        }
-        let (offset, item) = waiting.remove_entry();
         let next = Next::Frame { frame: item.frame.clone(), whole: item.whole };
-        self.flying.insert(offset, (item, link));
+        self.flying.insert(offset, item, link);
         Some(next)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::progress::Role;
-    use crate::wire::{FrameHeader, Segments};
-
-    const SOON: Duration = Duration::from_millis(1);
-    const A: LinkId = LinkId(1);
-    const B: LinkId = LinkId(2);
-
-    fn outbox(frames: u64, window: u32) -> (Outbox, Arc<Figures>) {
-        let (outbox, figures) = (Outbox::new(window), Figures::new(Role::Send));
-        for turn in 0..frames {
-            let header = FrameHeader::hole(turn * 10, 10, 10);
-            let frame = Frame { header, segments: Segments::default(), payload: None };
-            outbox.offer(&SharedFrame::new(frame, &figures));
-        }
-        [A, B].iter().for_each(|link| outbox.joined(*link, false));
-        (outbox, figures)
-    }
-
-    /// The offset of what the link is given; `None` for nothing.
-    fn take(outbox: &Outbox, link: LinkId) -> Option<u64> {
-        match outbox.next(link, SOON) {
-            Next::Frame { frame, .. } => Some(frame.offset()),
-            Next::End(_, size) => Some(size),
-            Next::Nothing | Next::Over => None,
-        }
-    }
-
-    #[test]
-    fn what_was_on_a_lost_link_goes_first() {
-        let (outbox, figures) = outbox(4, 100);
-        assert_eq!([take(&outbox, A), take(&outbox, B), take(&outbox, A)], [Some(0), Some(10), Some(20)]);
-        outbox.written(&[20]);
-        assert_eq!(outbox.lost(A), 1);
-        assert_eq!([take(&outbox, B), take(&outbox, B), take(&outbox, B)], [Some(0), Some(30), None]);
-        outbox.end(End::default(), 40);
-        outbox.written(&[0, 10]);
-        assert_eq!(take(&outbox, B), None, "one is not answered");
-        outbox.written(&[30]);
-        assert_eq!([take(&outbox, B), take(&outbox, B)], [Some(40), None], "the end, once");
-        outbox.lost(B);
-        let c = LinkId(3);
-        assert_eq!(take(&outbox, c), Some(40), "the end of a lost link");
-        assert_eq!(figures.snapshot().done, 40);
-    }
-
-    #[test]
-    fn the_window_begins_at_the_first_unanswered_frame() {
-        let (outbox, _) = outbox(5, 2);
-        assert_eq!([take(&outbox, A), take(&outbox, B), take(&outbox, A)], [Some(0), Some(10), None]);
-        outbox.written(&[10]);
-        assert_eq!(take(&outbox, A), None, "the first is still missing");
-        outbox.written(&[0]);
-        assert_eq!([take(&outbox, A), take(&outbox, A), take(&outbox, A)], [Some(20), Some(30), None]);
-    }
-
-    #[test]
-    fn a_part_that_always_arrives_damaged_is_given_up() {
-        let (outbox, _) = outbox(1, 2);
-        let tries = (0..).take_while(|_| take(&outbox, A).is_some() && outbox.again(0)).count();
-        assert_eq!(tries + 1, usize::from(MOST_TRIES));
-        assert!(outbox.again(777), "an answer that comes late is no failure");
-    }
-
-    #[test]
-    fn a_link_that_stands_by_takes_over_when_the_others_are_gone() {
-        let (outbox, _) = outbox(2, 100);
-        let standby = LinkId(9);
-        outbox.joined(standby, true);
-        assert_eq!(take(&outbox, standby), None);
-        assert_eq!(take(&outbox, A), Some(0));
-        [A, B].iter().for_each(|link| _ = outbox.lost(*link));
-        assert_eq!([take(&outbox, standby), take(&outbox, standby)], [Some(0), Some(10)]);
-    }
-
-    #[test]
-    fn whoever_waits_is_woken_at_the_end() {
-        let (outbox, _) = outbox(0, 1);
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| matches!(outbox.next(A, Duration::from_secs(60)), Next::Over));
-            outbox.close();
-            assert!(waits.join().expect("no panic"));
-        });
-    }
-}
+mod tests;

@@ -73,7 +73,7 @@ fn another_source_cannot_be_resumed() {
     let (mut volume, mut bytes) = half_written();
     bytes[10] ^= 1;
     let target = Arc::new(MemoryTarget::holding(bytes));
-    let journal = Journal(HashMap::from([(0, Digest([9; 32]))]), 0);
+    let journal = Journal { digests: HashMap::from([(0, Digest([9; 32]))]), ..Journal::default() };
     let error = resume(&mut volume, &target, journal).expect_err("the first part is another");
     assert_eq!(error.status(), Status::Guard);
     assert!(!target.is_finished());

@@ -1,7 +1,7 @@
 //! Parts that the target holds from an earlier transfer, and the record of this one.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::scene::{Peer, Scene, Terms};
@@ -10,26 +10,40 @@ use crate::engine::{Holds, Record};
 use crate::error::{Error, Result, Status};
 use crate::wire::{Answer, Digest, DigestKind, FrameKind};
 
-/// What an earlier transfer has written down: digests by offset, and the volume's size.
-pub struct Journal(pub HashMap<u64, Digest>, pub u64);
+/// What an earlier transfer has written down.
+#[derive(Default)]
+pub struct Journal {
+    /// By offset.
+    pub digests: HashMap<u64, Digest>,
+    /// The volume's.
+    pub size: u64,
+    /// How many digests were asked for.
+    pub lookups: Arc<AtomicUsize>,
+}
 
 impl Journal {
     /// All parts of the volume.
     pub fn of(volume: &Volume) -> Self {
         let parts = volume.frames.iter().filter(|frame| frame.header.kind == FrameKind::Part);
-        Journal(parts.map(|frame| (frame.header.offset, frame.header.digest)).collect(), volume.bytes.len() as u64)
+        let digests = parts.map(|frame| (frame.header.offset, frame.header.digest)).collect();
+        Journal { digests, size: volume.bytes.len() as u64, lookups: Arc::default() }
     }
 }
 
 impl Holds for Journal {
     fn extents(&self) -> Vec<(u64, u64)> {
         // More than fit in one answer.
-        let piece = self.1.div_ceil(5000);
+        let piece = self.size.div_ceil(5000);
         (0..5000).map(|n| (n * piece, piece)).collect()
     }
 
+    fn contains(&self, offset: u64, length: u64) -> bool {
+        offset + length <= self.size
+    }
+
     fn digest_of(&self, offset: u64) -> Option<Digest> {
-        self.0.get(&offset).copied()
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        self.digests.get(&offset).copied()
     }
 }
 
@@ -101,7 +115,9 @@ fn held_parts_need_not_come_and_damaged_ones_must() {
     bytes[second as usize + 9] ^= 1;
     bytes[third as usize + (25 << 10)] = 1;
     let target = Arc::new(MemoryTarget::holding(bytes));
-    let (scene, peer, notes) = resume(&volume, target.clone(), Journal::of(&volume));
+    let journal = Journal::of(&volume);
+    let lookups = journal.lookups.clone();
+    let (scene, peer, notes) = resume(&volume, target.clone(), journal);
     assert_eq!(peer.welcome().have, 5000);
     let mut have = 0;
     while have < 5000 {
@@ -134,13 +150,43 @@ fn held_parts_need_not_come_and_damaged_ones_must() {
     assert!(target.resumed.load(Ordering::SeqCst));
     let figures = figures.snapshot();
     assert_eq!((figures.held, figures.again, figures.parts), (8, 2, 2));
+    assert_eq!(lookups.load(Ordering::SeqCst), 2, "one for each that was damaged");
+}
+
+#[test]
+fn no_digest_is_looked_up_for_parts_that_are_as_the_source_has_them() {
+    let volume = resumable(12, DigestKind::Sha256);
+    let target = Arc::new(MemoryTarget::holding(volume.bytes.clone()));
+    let mut journal = Journal::of(&volume);
+    let lookups = journal.lookups.clone();
+    // Of the last part no record was left: it is there, and written down now.
+    let last = volume.frames.last().expect("there are twelve").header.clone();
+    assert_eq!(last.kind, FrameKind::Part);
+    journal.size = last.offset;
+    let (scene, peer, notes) = resume(&volume, target.clone(), journal);
+    peer.welcome();
+    let answer = || std::iter::repeat_with(|| peer.answer()).find(|answer| !matches!(answer, Answer::Have(_)));
+    for frame in &volume.frames {
+        let held = if frame.header.kind == FrameKind::Part { frame.held() } else { frame.clone() };
+        peer.send(&held.bytes());
+        assert_eq!(answer(), Some(Answer::Written(vec![frame.header.offset])));
+    }
+    peer.send(&volume.end);
+    peer.expect_done(&volume);
+    peer.close();
+    assert_eq!(scene.figures.snapshot().held, 10);
+    scene.expect_whole(&volume, &target);
+    assert_eq!(lookups.load(Ordering::SeqCst), 0);
+    let recorded: Vec<_> =
+        notes.0.lock().expect("no panic").iter().filter_map(|(at, _, d)| Some((*at, (*d)?))).collect();
+    assert_eq!(recorded, [(last.offset, last.digest)]);
 }
 
 #[test]
 fn another_source_is_refused() {
     let volume = resumable(6, DigestKind::Sha256);
     let mut journal = Journal::of(&volume);
-    journal.0.insert(volume.frames[2].header.offset, Digest([9; 32]));
+    journal.digests.insert(volume.frames[2].header.offset, Digest([9; 32]));
     let mut bytes = volume.bytes.clone();
     bytes[volume.frames[2].header.offset as usize] ^= 1;
     let target = Arc::new(MemoryTarget::holding(bytes.clone()));
