@@ -199,6 +199,14 @@ fn a_signal_ends_whoever_waits_for_a_greeting() {
 }
 
 #[test]
+fn ssh_does_not_get_the_key_that_is_in_the_environment() {
+    let here = Here::with("env > \"$(dirname \"$0\")/environment\"; eval \"exec $command\"");
+    start(here.send_to(&here.url("copy"), &["-n", "2"]).env("LVPIPE_KEY", "lvk1-secret")).end().expect_ok();
+    let environment = fs::read_to_string(here.path("environment")).expect("written");
+    assert!(environment.contains("PATH=") && !environment.contains("LVPIPE_KEY"), "{environment}");
+}
+
+#[test]
 fn what_the_receiver_refuses_is_told_once_and_here() {
     let here = Here::working();
     fs::create_dir(here.path("directory")).expect("made");
