@@ -12,6 +12,10 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result, Status};
 
+/// The environment variable that may hold the key of the links. No program that is run gets it: its environment can be
+/// read by others, and ssh(1) may send it on.
+pub const KEY_VARIABLE: &str = "LVPIPE_KEY";
+
 /// Runs a program, found in `PATH` or given by path; what it prints, without the last line's end.
 ///
 /// # Errors
@@ -21,6 +25,7 @@ pub fn run(program: &OsStr, package: &str, arguments: &[&str]) -> Result<String>
     let output = Command::new(locate(program).as_deref().unwrap_or(Path::new(program)))
         .args(arguments)
         .env("LC_ALL", "C")
+        .env_remove(KEY_VARIABLE)
         // LVM warns about each descriptor that it inherits but did not ask for.
         .env("LVM_SUPPRESS_FD_WARNINGS", "1")
         .stdin(Stdio::null())

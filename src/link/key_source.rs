@@ -10,11 +10,12 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::key::Key;
+use crate::command::KEY_VARIABLE;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
 
 /// The environment variable that may hold the key.
-pub const VARIABLE: &str = "LVPIPE_KEY";
+pub const VARIABLE: &str = KEY_VARIABLE;
 
 /// The longest line that is read: a key is far shorter, and whatever else it is need not be read whole.
 const LONGEST: u64 = 4096;

@@ -5,16 +5,16 @@
 //! with the port that it listens on. From then on ssh's pipes are link 0. The links with other numbers are TCP to
 //! that port; where none can be made, everything goes through ssh.
 
+mod process;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +25,8 @@ use super::{Dial, HangUp, Link, Security, pipe};
 use crate::error::{Error, Result, Status};
 use crate::stop::{Interruptible, Stop};
 use crate::wire::prelude::VERSION;
+use process::Process;
 
-/// How long an ssh may take to end by itself when its link has ended.
-const GRACE: Duration = Duration::from_millis(500);
 /// What a login shell may print before the greeting.
 const MOST_NOISE: usize = 64 << 10;
 
@@ -138,20 +137,22 @@ impl Ssh {
         let mut command = self.command(*started > 0)?;
         *started += 1;
         drop(started);
-        let failed = |e: &io::Error| Error::io("cannot start ssh", &self.url, e);
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| failed(&e))?;
-        let mut process = Process { child: Arc::new(Mutex::new(child)) };
-        let (mut to, from) = process.pipes().ok_or_else(|| failed(&io::ErrorKind::BrokenPipe.into()))?;
+        // Ended by whatever fails from here on; its pipes are closed before.
+        let (starting, process, mut to, from) =
+            Process::start(&mut command).map_err(|e| Error::io("cannot start ssh", &self.url, &e))?;
         let request = Request {
             key: self.key.to_string(),
             ports: self.options.ports.as_ref().map(ToString::to_string),
             listen: self.options.tcp,
         };
-        let line = serde_json::to_string(&request).map_err(|e| failed(&e.into()))? + "\n";
+        let line = serde_json::to_string(&request)
+            .map_err(|e| Error::io("cannot start ssh", &self.url, &e.into()))?
+            + "\n";
         // One that has ended by now is told by what it answers: nothing.
         let _ = to.write_all(line.as_bytes());
-        let greeting = self.hear(&from, &mut process, stop)?;
-        self.learn(&greeting)?;
+        let greeting = self.hear(&from, &process, stop)?;
+        self.learn(&greeting, stop)?;
+        starting.started();
         let Link { name, reader, writer, hang_up } = pipe::link(from, to, &self.name());
         // What ssh was started with may outlive it and keep its pipes, as a command to proxy the connection.
         let hang_up = HangUp::new(move || {
@@ -187,15 +188,20 @@ impl Ssh {
         self.url.port.map_or_else(Vec::new, |port| vec!["-p".into(), port.to_string().into()])
     }
 
-    /// Reads up to the greeting.
-    fn hear(&self, from: &File, process: &mut Process, stop: &Stop) -> Result<Greeting> {
+    /// Reads up to the greeting. There is no time limit: ssh may be asking for a password, or for a key to be touched.
+    /// What ends the run ends this too.
+    fn hear(&self, from: &File, process: &Process, stop: &Stop) -> Result<Greeting> {
         let mut from = Interruptible::new(from, stop);
         let mut line = Vec::new();
         let mut noise = 0;
         loop {
             let mut byte = [0];
             match from.read(&mut byte) {
-                Ok(0) => return Err(self.unheard(process)),
+                Ok(0) => {
+                    let error = self.unheard(process, stop);
+                    stop.check()?;
+                    return Err(error);
+                }
                 Err(e) => {
                     stop.check()?;
                     return Err(Error::io("cannot start receiver", &self.url, &e));
@@ -216,9 +222,12 @@ impl Ssh {
     }
 
     /// The far side ended before it greeted: its own message is on stderr already.
-    fn unheard(&self, process: &mut Process) -> Error {
+    fn unheard(&self, process: &Process, stop: &Stop) -> Error {
         let what = "cannot start receiver";
-        match process.wait().and_then(|status| status.code()) {
+        let Some(status) = process.wait(stop) else {
+            return Error::new(Status::Io, what, &self.url, "ssh says no more, and does not end");
+        };
+        match status.code() {
             // ssh(1): 255 if an error occurred; else the remote command's status.
             Some(255) => Error::new(Status::Io, what, &self.url, "ssh failed: see its message"),
             Some(127) => Error::new(Status::Peer, what, &self.url, "there is no lvpipe there")
@@ -233,7 +242,7 @@ impl Ssh {
     }
 
     /// Checks the far side's version, and notes where it listens.
-    fn learn(&self, greeting: &Greeting) -> Result<()> {
+    fn learn(&self, greeting: &Greeting, stop: &Stop) -> Result<()> {
         if greeting.wire != VERSION {
             let older = if greeting.wire > VERSION { "this lvpipe" } else { "the one there" };
             let why = format!(
@@ -247,7 +256,7 @@ impl Ssh {
         let dialer = match greeting.port.filter(|_| self.options.tcp) {
             None => None,
             Some(port) => {
-                let address = Address::new(self.host_name(), port);
+                let address = Address::new(self.host_name(stop), port);
                 let binds = self.options.binds.clone();
                 let security = Security::Key(self.key.clone());
                 Some(Arc::new(Dialer::new(vec![address], binds, self.options.connect_timeout, security)?))
@@ -258,16 +267,24 @@ impl Ssh {
     }
 
     /// What ssh's configuration calls the host: `ssh -G`.
-    fn host_name(&self) -> String {
+    fn host_name(&self, stop: &Stop) -> String {
         let named = self.url.host.rsplit_once('@').map_or(&*self.url.host, |(_, host)| host);
-        let asked = self.options.command.split_first().and_then(|(program, options)| {
-            let mut command = Command::new(program);
-            command.args(options).args(self.port()).args(["-G", &self.url.host]).stdin(Stdio::null());
-            command.stderr(Stdio::null()).output().ok().filter(|output| output.status.success())
-        });
-        let text = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let text = self.configuration(stop).unwrap_or_default();
         let name = text.lines().find_map(|line| line.strip_prefix("hostname "));
         name.unwrap_or(named).to_string()
+    }
+
+    /// What `ssh -G` prints; `None` where it fails, or the run has ended.
+    fn configuration(&self, stop: &Stop) -> Option<String> {
+        let (program, options) = self.options.command.split_first()?;
+        let mut command = Command::new(program);
+        command.args(options).args(self.port()).args(["-G", &self.url.host]).stderr(Stdio::null());
+        // Ended when this returns.
+        let (_starting, process, _, from) = Process::start(&mut command).ok()?;
+        let mut text = Vec::new();
+        Interruptible::new(&from, stop).take(MOST_NOISE as u64).read_to_end(&mut text).ok()?;
+        process.wait(stop).filter(|status| status.success())?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 }
 
@@ -298,39 +315,6 @@ fn remote_status(code: i32) -> Status {
         Ok(Status::Guard) => Status::Peer,
         Ok(status) => status,
         Err(_) => Status::Io,
-    }
-}
-
-/// A running ssh.
-#[derive(Clone)]
-struct Process {
-    child: Arc<Mutex<Child>>,
-}
-
-impl Process {
-    fn pipes(&mut self) -> Option<(File, File)> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let (to, from) = (child.stdin.take()?, child.stdout.take()?);
-        Some((File::from(OwnedFd::from(to)), File::from(OwnedFd::from(from))))
-    }
-
-    fn wait(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).wait().ok()
-    }
-
-    /// Gives it a moment to end by itself, as it does when its standard input has ended.
-    fn end(&self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = Instant::now();
-        while let Ok(None) = child.try_wait() {
-            if begun.elapsed() > GRACE {
-                // What cannot be killed has ended.
-                let _ = child.kill();
-                let _ = child.wait();
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 }
 

@@ -173,6 +173,40 @@ fn what_goes_wrong_at_the_start_is_told() {
 }
 
 #[test]
+fn an_ssh_that_does_not_end_by_itself_is_ended() {
+    let greeting = "echo '{\"lvpipe\":\"9.0.0\",\"wire\":999,\"port\":null}'";
+    let cases = [
+        ("exec sleep 60 >&-".to_string(), 1, "ssh says no more, and does not end"),
+        (format!("{greeting}; exec sleep 60"), 5, "this lvpipe is older"),
+    ];
+    for (remote, status, why) in cases {
+        let here = Here::with(&remote);
+        start(&mut here.send_to(&here.url("copy"), &["-n", "2"])).end().expect_failure(status, &[why]);
+        here.assert_all_have_ended();
+    }
+}
+
+#[test]
+fn a_signal_ends_whoever_waits_for_a_greeting() {
+    for remote in ["exec sleep 60", "exec sleep 60 >&-"] {
+        let here = Here::with(remote);
+        let sending = start(&mut here.send_to(&here.url("copy"), &[]));
+        wait_until("it is started", || !here.pids().is_empty());
+        sending.signal(SIGINT);
+        sending.end_within(Duration::from_secs(3)).expect_failure(130, &["ended: SIGINT"]);
+        here.assert_all_have_ended();
+    }
+}
+
+#[test]
+fn ssh_does_not_get_the_key_that_is_in_the_environment() {
+    let here = Here::with("env > \"$(dirname \"$0\")/environment\"; eval \"exec $command\"");
+    start(here.send_to(&here.url("copy"), &["-n", "2"]).env("LVPIPE_KEY", "lvk1-secret")).end().expect_ok();
+    let environment = fs::read_to_string(here.path("environment")).expect("written");
+    assert!(environment.contains("PATH=") && !environment.contains("LVPIPE_KEY"), "{environment}");
+}
+
+#[test]
 fn what_the_receiver_refuses_is_told_once_and_here() {
     let here = Here::working();
     fs::create_dir(here.path("directory")).expect("made");

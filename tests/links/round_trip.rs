@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::image::{Image, assert_takes_no_more, names, scratch_in_memory};
-use crate::party::{ENCRYPTED, INSECURE, expect_ok, figure, listen, listen_as, transfer};
+use crate::party::{ENCRYPTED, INSECURE, expect_ok, figure, listen, listen_as, send_to, transfer};
 use crate::process::{lvpipe, start};
 use crate::proxy::Proxy;
 
@@ -124,6 +124,21 @@ fn a_command_gets_the_volume_and_its_status_counts_at_the_sender() {
     let (sent, received) = exec("cat > /dev/null; exit 7");
     sent.expect_failure(1, &["receiver failed", "7"]);
     received.expect_failure(1, &["7"]);
+}
+
+#[test]
+fn a_command_does_not_get_the_key_that_is_in_the_environment() {
+    let scratch = scratch_in_memory();
+    let (source, environment) = (scratch.path().join("image"), scratch.path().join("environment"));
+    Image::sample().write(&source);
+    let key = listen(ENCRYPTED, &scratch.path().join("copy")).key();
+    let command = format!("cat > /dev/null; env > {}", environment.display());
+    let mut receiver = lvpipe(["recv", "-I", "127.0.0.1:0", "--exec", &command]);
+    let receiver = listen_as(receiver.env("LVPIPE_KEY", &key));
+    let mut sender = send_to(receiver.address, &[], &source);
+    expect_ok(transfer(receiver, sender.env("LVPIPE_KEY", &key)));
+    let environment = std::fs::read_to_string(environment).expect("written");
+    assert!(environment.contains("PATH=") && !environment.contains("LVPIPE_KEY"), "{environment}");
 }
 
 #[test]
