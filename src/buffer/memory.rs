@@ -67,8 +67,13 @@ impl Memory {
     /// Keeps the pages from being swapped out (`-L`); this touches all of them.
     pub fn lock(&mut self) -> io::Result<()> {
         // Locked pages cannot be given up.
-        self.can_give = false;
+        self.keep();
         self.map.lock()
+    }
+
+    /// No pages are given away.
+    pub fn keep(&mut self) {
+        self.can_give = false;
     }
 
     /// Whether pages can be given away at little cost: private memory in huge pages, of which one comes as fast as a

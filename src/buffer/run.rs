@@ -111,7 +111,13 @@ struct Wires {
 pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
     let counters = Arc::new(Counters::new(plan.outputs.len()));
     let ends = plan.outputs.len() + plan.hashes.len();
-    let (ring, filler, drains) = Ring::new(plan.memory, plan.geometry, plan.marks, ends);
+    let mut memory = plan.memory;
+    // Where a write's length is a record's, as on a tape, blocks must not be cut at a page's end.
+    let takes_pages = |output: &Output| output.kind() == Kind::Pipe && output.path().is_none();
+    if !plan.outputs.iter().all(takes_pages) {
+        memory.keep();
+    }
+    let (ring, filler, drains) = Ring::new(memory, plan.geometry, plan.marks, ends);
     let (events, reports) = unbounded();
     let (end, ended) = unbounded();
     let wires = Wires { events, reports, end, ended };
