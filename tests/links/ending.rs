@@ -32,7 +32,8 @@ fn in_the_middle(security: &[&str], source: Option<PathBuf>) -> Middle {
     Image::full(64 * MIB).write(&image);
     let receiver = listen(security, &scratch.path().join("copy"));
     let proxy = Proxy::to(receiver.address);
-    let args = ["-n", "3", "-s", "64k", "--compress", "none", "-r", "4M"];
+    // With so little memory it cannot have read all of the source by then.
+    let args = ["-n", "3", "-s", "64k", "--compress", "none", "-r", "4M", "-m", "8M"];
     let mut sender = receiver.sender_through(proxy.address, &args, &source.unwrap_or(image));
     let sending = start(sender.stdin(Stdio::piped()));
     wait_until("it is under way", || proxy.passed() > MIB / 2);
