@@ -16,7 +16,7 @@ over() {
 	receives far --progress json -I 192.0.2.2:7777 --key-file key "b/of-$1"
 	lvpipe send --progress json --no-snapshot a/vm -O 192.0.2.2:7777 --key-file key -n "$1" 2>send.err &
 	sender=$!
-	both_end 0 0 >said
+	both_end 0 0
 	equal "digest over $1" "$(digest "/dev/b/of-$1")" "$source"
 	seconds=$(figure elapsed_seconds recv.err)
 }
