@@ -98,7 +98,12 @@ fn provider() -> CryptoProvider {
 
 fn with_suites(cipher_suites: Vec<SupportedCipherSuite>) -> CryptoProvider {
     let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519];
-    CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() }
+    let provider = CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() };
+    // The library gathers entropy when it first needs random numbers, which takes a tenth of a second, and far longer
+    // on an emulated processor: now, and not while the other side's patience runs. If that fails, so will the
+    // handshake, and tell.
+    let _ = provider.secure_random.fill(&mut [0]);
+    provider
 }
 
 /// Whether the processor has instructions for AES; without, ChaCha20 is several times faster.
