@@ -5,12 +5,13 @@
 //! cache, and looks at nothing that arrives. lvpipe copies all from the page cache, looks for zeros, and makes and
 //! checks the CRC32C of each part, which is its only guard against accidents with `--digest none`.
 //!
-//! What was found, on two cores: all four are busy with memory. perf of one connection: of the sender's time 44 % is
-//! reading the source (copying from the page cache, and the first use of buffers), 36 % writing the socket, 14 %
-//! zeros and CRC32C; of the receiver's 51 % is reading the socket and 38 % CRC32C. What was tried: 16 MiB of buffers
-//! on both sides, so that parts stay in the cache (0 to 9 % less time), parts of 256 KiB (no difference beyond the
-//! noise) or 4 MiB (a tenth less with four connections, more with one). That the receiver's listener slept up to
-//! 0.1 s at the end was 4 % of the time, and is mended.
+//! What was found, on two cores that had other work too. perf of one connection: of the sender's time 44 % is reading
+//! the source (copying from the page cache, and the first use of buffers), 36 % writing the socket, 14 % the workers
+//! (zeros, CRC32C); of the receiver's 51 % is reading the socket and 38 % the workers, most of it CRC32C. What was
+//! tried, twice each: 16 MiB of buffers on both sides, so that parts stay in the cache (from 9 % less time to 9 %
+//! more), the same with parts of 256 KiB (from 5 % less to 17 % more), parts of 4 MiB (12 % less with four
+//! connections, 16 % more with one): no gain to count on. That the receiver's listener slept up to 0.1 s at the end
+//! was 4 % of the time, and is mended.
 
 use std::path::Path;
 use std::process::Command;
