@@ -49,8 +49,8 @@ lvpipe-buffer - buffer a stream in memory, in mbuffer's place
 .SH DESCRIPTION
 Copies one input to any number of outputs through a buffer in memory, so that a side that stutters does not stop the
 other. Input and output are pipes, files, devices with volumes that are changed, or TCP connections; standard input and
-standard output if nothing else is given. Every option, message and exit status is that of mbuffer R20230301, and a
-connection's other end may be a real mbuffer.
+standard output if nothing else is given. Options, messages and exit statuses are those of mbuffer R20230301, but for
+what is listed under COMING FROM MBUFFER, and a connection's other end may be a real mbuffer.
 .PP
 This is what
 .B lvpipe
@@ -60,7 +60,8 @@ and under any name that ends in
 .BR mbuffer ,
 such as a symbolic link. (\fBlvpipe -h\fR and \fBlvpipe -V\fR are lvpipe's own; use \fBlvpipe buffer -h\fR.)
 .PP
-Data is passed on in whole blocks, the last one excepted. Memory is used only as the buffer fills.
+Data is passed on in whole blocks, the last one excepted; into a pipe, blocks of more than 2 MiB go in pieces of that
+size. Memory is used only as the buffer fills.
 .SH OPTIONS
 A value may be attached to a short option (-s128k) or be the next argument; a long option takes it only as the next
 argument. Short options cannot be put together. Of an option given twice the last one counts. \fB-f\fR,
@@ -102,7 +103,31 @@ that belongs to another user than root or oneself is ignored. A line is \fIkey\f
 colon or blank will do as well, and # begins a comment. Booleans are yes, on, 1, true, and no, off, 0, false.
 "#;
 
-const EPILOGUE: &str = r#".SH EXIT STATUS
+const EPILOGUE: &str = r#".SH COMING FROM MBUFFER
+Command lines stay as they are: replace the name, or make a symbolic link of it. What is different on purpose:
+.IP \(bu 3
+SIGINT, SIGHUP and -W end it at once, also where it waits for a slow reader or writer, and -W counts bytes. When the
+last output is gone it ends, also while the input is idle.
+.IP \(bu
+The space for the file of -t and -T is reserved at the start. Messages always go to standard error.
+.IP \(bu
+Rates are kept below the size of a block, and charged by the byte.
+.IP \(bu
+What makes mbuffer crash or hang is refused with a message that names the option. The hashes shake128 and shake256 are
+left out, --direct does nothing, and the lines of -v 5 and -v 6 are lvpipe's own.
+.PP
+For volumes there is more than a buffer:
+.PP
+.nf
+    dd if=/dev/vg/vm1 | mbuffer -O host:31337      lvpipe send vg/vm1 ssh://host/vg/vm1
+    mbuffer -I 31337 -o /dev/vg/vm1                (starts the receiver there by itself)
+    mbuffer -H, --hash sha256                      checked at the other end, part by part
+    | zstd | mbuffer ...                           compressed on all processors, as much as helps
+.fi
+.PP
+\fBlvpipe send\fR reads only what is in use, \fBlvpipe recv\fR writes it sparse, over one pipe or several encrypted
+connections, and a transfer that ends early can be gone on with.
+.SH EXIT STATUS
 .TP
 .B 0
 No error was raised.
