@@ -41,7 +41,8 @@ run 100m
 both_end 0 0
 equal digest "$(digest /dev/b/copy)" "$source"
 at_most mapped "$(mapped b/copy)" "$(mapped a/kept)"
-equal 'journals left' "$(ls /var/lib/lvpipe)" ''
+# Other scenarios' failed transfers have left theirs.
+equal 'journals left' "$(ls /var/lib/lvpipe | grep b%2fcopy || true)" ''
 held=$(figure held recv.err)
 echo "$held parts were there already, $(figure parts recv.err) came"
 [ "$held" -gt 0 ] || fail 'nothing counted of what was sent before'
