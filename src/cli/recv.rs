@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::shared::{Messages, Resources, left_behind, name_parser};
+use super::shared::{Messages, Resources, left_behind, name_parser, random_id};
 use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::{Receiving, recv};
 use crate::engine::{Work, Workshop};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::journal::{Journal, Token};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
@@ -104,7 +104,8 @@ impl Recv {
 
     fn receive_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
         let Arrivals { first: (link, prelude), more, from_ssh, listening } = arrivals;
-        let prepared = self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, incarnation()?)));
+        let prepared =
+            self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, random_id("cannot begin")?)));
         let ((workshop, landing), incarnation) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -200,13 +201,6 @@ struct Run {
 /// What the sender prints need not be printed here too, on the same terminal.
 fn told(error: Error, from_ssh: bool) -> Error {
     if from_ssh { error.told_elsewhere() } else { error }
-}
-
-/// 128 random bits.
-fn incarnation() -> Result<[u8; 16]> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|e| Error::new(Status::Io, "cannot begin", "getrandom", e))?;
-    Ok(random)
 }
 
 /// What a summary says of how it was verified.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser};
+use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser, random_id};
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::spread::{Terms, send_over};
 use crate::engine::{Compress, HeldAtTarget, Rate};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::Stop;
@@ -139,7 +139,7 @@ impl Send {
                     HeldAtTarget::new(token.extents().iter().map(|&(offset, length)| Extent { offset, length })),
                 )
             }
-            _ => (new_transfer_id()?, HeldAtTarget::default()),
+            _ => (random_id("cannot make a transfer id")?, HeldAtTarget::default()),
         };
         let prelude = Prelude {
             transfer,
@@ -240,13 +240,6 @@ fn refuse_source_as_link(link: &pipe::StdoutLink, origin: &Origin) -> Result<()>
         return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
     }
     Ok(())
-}
-
-/// 128 random bits.
-fn new_transfer_id() -> Result<[u8; 16]> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|e| Error::new(Status::Io, "cannot make a transfer id", "getrandom", e))?;
-    Ok(id)
 }
 
 fn lineage(origin: Origin) -> Lineage {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::byte_size::Memory;
 use crate::engine::{Work, Workshop};
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::progress::{ProgressKind, Reporter};
 use crate::volume::MapChoice;
 use crate::wire::PartSize;
@@ -79,6 +79,13 @@ pub fn name_parser() -> impl TypedValueParser<Value = OsString> {
         true => Err("the name is empty"),
         false => Ok(name),
     })
+}
+
+/// 128 random bits: a transfer's id, or a receiver's incarnation. `what` cannot be done without.
+pub fn random_id(what: &str) -> Result<[u8; 16]> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|e| Error::new(Status::Io, what, "getrandom", e))?;
+    Ok(id)
 }
 
 /// Prints what a run that failed has left behind, even to those who asked for errors only.
