@@ -345,7 +345,7 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__recv)
-            opts="-I -W -m -j -v -q -h --create --exec --resume --resume-token --listen --port-range --key-file --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
+            opts="-I -W -m -j -v -q -h --create --exec --resume --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -372,6 +372,10 @@ _lvpipe() {
                     return 0
                     ;;
                 --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

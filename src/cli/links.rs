@@ -1,5 +1,7 @@
 //! Options of links that both sides have.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::patience::Patience;
@@ -12,11 +14,32 @@ pub struct LinkArgs {
     #[arg(long)]
     pub insecure: bool,
 
-    /// When no link is left, try for so long to get one again
-    #[arg(long, value_name = "TIME", default_value = "60")]
-    pub retry_for: Patience,
+    /// When no link is left, try for so long to get one again [default: 60]
+    #[arg(long, value_name = "TIME")]
+    retry_for: Option<Patience>,
 
-    /// Give a link up on which nothing has moved for so long
-    #[arg(short = 'W', long, value_name = "TIME", default_value = "30")]
-    pub stall_timeout: Patience,
+    /// Give a link up on which nothing has moved for so long [default: 30]
+    #[arg(short = 'W', long, value_name = "TIME")]
+    stall_timeout: Option<Patience>,
+}
+
+impl LinkArgs {
+    /// How long to try to get a link again.
+    pub fn retry_for(&self) -> Duration {
+        self.retry_for.map_or(Duration::from_secs(60), |patience| patience.0)
+    }
+
+    /// How long a link may stand still.
+    pub fn stall_timeout(&self) -> Duration {
+        self.stall_timeout.map_or(Duration::from_secs(30), |patience| patience.0)
+    }
+
+    /// The options, and whether each was given: where there are no links, they have no effect.
+    pub fn given(&self) -> [(&'static str, bool); 3] {
+        [
+            ("--insecure", self.insecure),
+            ("--retry-for", self.retry_for.is_some()),
+            ("--stall-timeout", self.stall_timeout.is_some()),
+        ]
+    }
 }

@@ -120,8 +120,8 @@ impl Recv {
         let collecting = Collecting {
             receiving: run.receiving,
             incarnation,
-            stall: both.stall_timeout.0,
-            retry_for: if from_ssh { RETRY_BEHIND_SSH } else { both.retry_for.0 },
+            stall: both.stall_timeout(),
+            retry_for: if from_ssh { RETRY_BEHIND_SSH } else { both.retry_for() },
             notice: Box::new(move |notice| {
                 if !quiet {
                     console.println(&format!("lvpipe: {notice}"));

@@ -201,8 +201,8 @@ impl Send {
         let (console, quiet) = (reporter.console(), self.messages.quiet);
         let terms = Terms {
             links: ways.links,
-            retry_for: both.retry_for.0,
-            stall: both.stall_timeout.0,
+            retry_for: both.retry_for(),
+            stall: both.stall_timeout(),
             rate: sending.rate.take(),
             notice: Arc::new(move |notice: &str| {
                 if !quiet {

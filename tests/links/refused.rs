@@ -111,8 +111,32 @@ fn one_side_encrypted_and_the_other_not_is_told_on_both() {
 #[test]
 fn options_that_would_have_no_effect_are_refused() {
     let sender = |args: &[&str]| start(lvpipe(["send", "/dev/null"]).args(args).stdout(Stdio::null())).end();
-    for args in [&["-n", "3"][..], &["--insecure"], &["--bind", "127.0.0.1"], &["--exec", "cat"]] {
+    let alone: [&[&str]; 9] = [
+        &["-n", "3"],
+        &["--insecure"],
+        &["--bind", "127.0.0.1"],
+        &["--exec", "cat"],
+        &["--retry-for", "60"],
+        &["-W", "30"],
+        &["--connect-timeout", "10"],
+        &["--rsh", "ssh"],
+        &["--remote-lvpipe", "lvpipe"],
+    ];
+    for args in alone {
         sender(args).expect_failure(2, &["there is no receiver to connect to"]);
     }
-    start(&mut lvpipe(["recv", "--insecure", "-"])).end().expect_failure(2, &["there is nothing to listen on"]);
+    sender(&["--insecure", "-O", "127.0.0.1:1", "--rsh", "ssh"]).expect_failure(2, &["--rsh", "it is for ssh://"]);
+    for args in [&["--insecure"][..], &["--retry-for", "60"], &["-W", "30"], &["--wait", "1"]] {
+        let receiver = start(lvpipe(["recv", "-"]).args(args)).end();
+        receiver.expect_failure(2, &["there is nothing to listen on"]);
+    }
+}
+
+#[test]
+fn a_receiver_waits_for_its_sender_no_longer_than_it_is_told_to() {
+    let scratch = scratch_in_memory();
+    let mut receiver = lvpipe(["recv", "--insecure", "--wait", "0.3", "-I", "127.0.0.1:0"]);
+    let ran = start(receiver.arg(scratch.path().join("copy"))).end();
+    ran.expect_failure(1, &["none has come within 0.3 s", "--wait TIME"]);
+    assert!(names(scratch.path()).is_empty());
 }

@@ -5,11 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use clap::Args;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, after, bounded, never, select};
 
 use crate::cli::links::LinkArgs;
+use crate::cli::patience::Patience;
 use crate::error::{Error, Result, Status};
 use crate::link::activation;
 use crate::link::address::{ListenSpec, PortRange};
@@ -22,6 +24,9 @@ use crate::stdio;
 use crate::stop::{Interruptible, Stop};
 use crate::wire::Prelude;
 use crate::wire::prelude::VERSION;
+
+/// How long a service waits for a sender that systemd has started for a connection.
+const PATIENCE_OF_A_SERVICE: Duration = Duration::from_secs(60);
 
 /// A request is a short line.
 const LONGEST_REQUEST: usize = 4096;
@@ -44,11 +49,15 @@ pub struct RecvLinks {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
+    /// Wait so long for the sender [default: for ever; on systemd's sockets, 60]
+    #[arg(long, value_name = "TIME")]
+    wait: Option<Patience>,
+
     #[command(flatten)]
     pub(super) both: LinkArgs,
 
     /// Started by `lvpipe send ssh://...`: the stream comes through standard input, answers go to standard output
-    #[arg(long, hide = true, conflicts_with_all = ["listen", "port_range", "key_file", "insecure"])]
+    #[arg(long, hide = true, conflicts_with_all = ["listen", "port_range", "key_file", "insecure", "wait"])]
     pub(super) from_ssh: bool,
 }
 
@@ -117,14 +126,24 @@ impl RecvLinks {
         announce(&listener, &security);
         let (more, listening) = serve(listener, security.into_security(), quiet, stop)?;
         activation::notify("READY=1\nSTATUS=waiting for a sender");
-        let first = first_of(&more, stop)?;
+        let first = first_of(&more, self.patience(), stop)?;
         activation::notify(&format!("STATUS=receiving from {}", first.0.name));
         Ok(Some(Arrivals { first, more, from_ssh: false, listening: Some(listening) }))
     }
 
+    /// How long the sender may keep this waiting. A connection that started a service was made by somebody just now:
+    /// where that was no sender the service ends, and the next connection starts it again.
+    fn patience(&self) -> Option<Duration> {
+        match (self.wait, &self.listen) {
+            (Some(patience), _) => Some(patience.0),
+            (None, Some(Listen::Systemd)) => Some(PATIENCE_OF_A_SERVICE),
+            (None, _) => None,
+        }
+    }
+
     fn refuse_idle_options(&self) -> Result<()> {
-        let idle = [("--key-file", self.key_file.is_some()), ("--insecure", self.both.insecure)];
-        match idle.iter().find(|(_, given)| *given) {
+        let idle = [("--key-file", self.key_file.is_some()), ("--wait", self.wait.is_some())];
+        match self.both.given().iter().chain(&idle).find(|(_, given)| *given) {
             None => Ok(()),
             Some((option, _)) => Err(Error::usage("cannot receive", option, "there is nothing to listen on")
                 .way_out("to wait for a sender: -I PORT; without it the stream comes from standard input")),
@@ -208,15 +227,20 @@ fn serve(
     Ok((more, Listening { closer, thread: Some(thread) }))
 }
 
-/// The first sender's first link.
-fn first_of(links: &Receiver<(Link, Prelude)>, stop: &Stop) -> Result<(Link, Prelude)> {
-    match stop.recv(links) {
-        Ok(Some(first)) => Ok(first),
-        _ => {
-            stop.check()?;
-            Err(Error::new(Status::Io, "cannot listen", "socket", "the listener has ended"))
+/// The first sender's first link, if it comes within `patience`.
+fn first_of(links: &Receiver<(Link, Prelude)>, patience: Option<Duration>, stop: &Stop) -> Result<(Link, Prelude)> {
+    let ended = || Error::new(Status::Io, "cannot listen", "socket", "the listener has ended");
+    let too_late = patience.map_or_else(never, after);
+    let first = select! {
+        recv(links) -> first => first.map_err(|_| ended()),
+        recv(too_late) -> _ => {
+            let why = format!("none has come within {} s", patience.unwrap_or_default().as_secs_f64());
+            Err(Error::new(Status::Io, "cannot receive", "sender", why).way_out("--wait TIME waits longer"))
         }
-    }
+        recv(stop.ended()) -> _ => Err(ended()),
+    };
+    // What ended the run is the reason, whatever was noticed first.
+    first.or_else(|error| stop.check().and(Err(error)))
 }
 
 /// Hears what the sender wants, tells the port, and takes the sender's ssh as the first link.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -42,9 +43,9 @@ pub struct SendLinks {
     #[command(flatten)]
     both: LinkArgs,
 
-    /// How long a connection may take to be made
-    #[arg(long, value_name = "TIME", default_value = "10")]
-    connect_timeout: Patience,
+    /// How long a connection may take to be made [default: 10]
+    #[arg(long, value_name = "TIME")]
+    connect_timeout: Option<Patience>,
 
     /// Connect from this local address. Given more than once, the links are spread over them
     #[arg(long, value_name = "ADDRESS")]
@@ -58,13 +59,13 @@ pub struct SendLinks {
     #[arg(long, value_name = "FIRST-LAST")]
     port_range: Option<PortRange>,
 
-    /// With ssh://, the ssh to use and its options
-    #[arg(long, value_name = "COMMAND", default_value = "ssh")]
-    rsh: String,
+    /// With ssh://, the ssh to use and its options [default: ssh]
+    #[arg(long, value_name = "COMMAND")]
+    rsh: Option<String>,
 
-    /// With ssh://, where lvpipe is on the far side
-    #[arg(long, value_name = "PATH", default_value = "lvpipe")]
-    remote_lvpipe: String,
+    /// With ssh://, where lvpipe is on the far side [default: lvpipe]
+    #[arg(long, value_name = "PATH")]
+    remote_lvpipe: Option<String>,
 
     /// With ssh://HOST/-, a command on the far side that gets the stream on its standard input
     #[arg(long, value_name = "COMMAND")]
@@ -111,7 +112,7 @@ impl SendLinks {
         let mut dials: Vec<Arc<dyn Dial>> = Vec::new();
         for (address, key) in self.connect.iter().zip(self.keys(stop)?) {
             let security = key.map_or(Security::Insecure, Security::Key);
-            let timeout = self.connect_timeout.0;
+            let timeout = self.connect_timeout();
             dials.push(Arc::new(Dialer::new(vec![address.clone()], self.bind.clone(), timeout, security)?));
         }
         for url in destinations {
@@ -125,19 +126,25 @@ impl SendLinks {
         Ok(Some(Ways { dials, links }))
     }
 
+    fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.map_or(Duration::from_secs(10), |patience| patience.0)
+    }
+
     /// What would have no effect is a mistake: the user believes that something is encrypted, or goes over 8 links.
     fn refuse_idle_options(&self) -> Result<()> {
         let idle = [
             ("--links", self.links.is_some()),
             ("--key-file", !self.key_file.is_empty()),
-            ("--insecure", self.both.insecure),
+            ("--connect-timeout", self.connect_timeout.is_some()),
             ("--bind", !self.bind.is_empty()),
             ("--exec", self.exec.is_some()),
             ("--create", self.create),
             ("--via", self.via != Via::Auto),
             ("--port-range", self.port_range.is_some()),
+            ("--rsh", self.rsh.is_some()),
+            ("--remote-lvpipe", self.remote_lvpipe.is_some()),
         ];
-        match idle.iter().find(|(_, given)| *given) {
+        match self.both.given().iter().chain(&idle).find(|(_, given)| *given) {
             None => Ok(()),
             Some((option, _)) => Err(Error::usage("cannot send", option, "there is no receiver to connect to")
                 .way_out("name one: -O HOST:PORT, or ssh://HOST/TARGET")),
@@ -151,6 +158,8 @@ impl SendLinks {
             ("--create", self.create && !has_ssh, "ssh://HOST/VG/POOL:NAME"),
             ("--via", self.via != Via::Auto && !has_ssh, "ssh://"),
             ("--port-range", self.port_range.is_some() && !has_ssh, "ssh://"),
+            ("--rsh", self.rsh.is_some() && !has_ssh, "ssh://"),
+            ("--remote-lvpipe", self.remote_lvpipe.is_some() && !has_ssh, "ssh://"),
             ("--links", self.links.is_some() && self.via == Via::Ssh && !has_address, "links beside ssh's own"),
             ("--insecure", self.both.insecure && !has_address, "-O; over ssh:// the key is made for the transfer"),
             (
@@ -194,11 +203,11 @@ impl SendLinks {
     }
 
     fn ssh_options(&self, resume: bool) -> Result<SshOptions> {
-        let command = shlex::split(&self.rsh)
+        let command = shlex::split(self.rsh.as_deref().unwrap_or("ssh"))
             .ok_or_else(|| Error::usage("cannot start ssh", "--rsh", "its quotes do not match"))?;
-        let time = |option: &str, patience: Patience| [option.to_string(), patience.to_string()];
-        let mut arguments = time("--stall-timeout", self.both.stall_timeout).to_vec();
-        arguments.extend(time("--retry-for", self.both.retry_for));
+        let time = |option: &str, time: Duration| [option.to_string(), Patience(time).to_string()];
+        let mut arguments = time("--stall-timeout", self.both.stall_timeout()).to_vec();
+        arguments.extend(time("--retry-for", self.both.retry_for()));
         if let Some(exec) = &self.exec {
             arguments.extend(["--exec".into(), exec.clone()]);
         }
@@ -207,13 +216,13 @@ impl SendLinks {
         }
         Ok(SshOptions {
             command,
-            remote: self.remote_lvpipe.clone(),
+            remote: self.remote_lvpipe.as_deref().unwrap_or("lvpipe").into(),
             arguments,
             create: self.create,
             tcp: self.via == Via::Auto,
             ports: self.port_range.clone(),
             binds: self.bind.clone(),
-            connect_timeout: self.connect_timeout.0,
+            connect_timeout: self.connect_timeout(),
         })
     }
 }
