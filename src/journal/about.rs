@@ -1,7 +1,7 @@
 //! What a journal is about: its header.
 
 use crate::error::{Error, Result};
-use crate::volume::JournalPlace;
+use crate::volume::{JournalPlace, identity};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude, lineage};
 
 /// Bytes of the header without lineage and target; also what records and the header's end are aligned to.
@@ -141,13 +141,20 @@ impl About {
     }
 }
 
-/// Whether both are of one volume: an LV by its UUID, whatever its name is by now; anything else by name and host.
+/// Whether both are of one volume: an LV by its UUID, whatever its name is by now; anything else by its host, and
+/// there by its name or by what it is, for a path can be written in many ways.
 pub(super) fn is_same_source(one: &Lineage, other: &Lineage) -> bool {
     match (&one.uuid, &other.uuid) {
         (Some(one), Some(other)) => one == other,
-        (None, None) => (&one.source, &one.host) == (&other.source, &other.host),
+        (None, None) => one.host == other.host && (one.source == other.source || is_same_volume(one, other)),
         _ => false,
     }
+}
+
+/// Whether the senders have seen the same device or file.
+fn is_same_volume(one: &Lineage, other: &Lineage) -> bool {
+    let volumes = |lineage: &Lineage| lineage.identity.as_deref().and_then(identity::volumes).map(str::to_owned);
+    volumes(one).is_some_and(|one| volumes(other) == Some(one))
 }
 
 /// In words.
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_lv_is_known_by_its_uuid_and_all_else_by_name_and_host() {
+    fn an_lv_is_known_by_its_uuid_and_all_else_on_its_host_by_name_or_inode() {
         let of = |source: &str, uuid: Option<&str>, host: &str| Lineage {
             source: Some(source.into()),
             uuid: uuid.map(Into::into),
@@ -211,6 +218,11 @@ mod tests {
         assert!(!is_same_source(&of("vg/a", Some("u"), "h"), &of("vg/a", None, "h")));
         assert!(is_same_source(&of("f", None, "h"), &of("f", None, "h")));
         assert!(!is_same_source(&of("f", None, "h"), &of("f", None, "other")));
+        let seen =
+            |source: &str, identity: &str| Lineage { identity: Some(identity.into()), ..of(source, None, "h") };
+        assert!(is_same_source(&seen("f", "boot 1 2 file:3:4"), &seen("./f", "boot 9 8 file:3:4")));
+        assert!(!is_same_source(&seen("f", "boot 1 2 file:3:4"), &seen("./f", "boot 9 8 file:3:5")));
+        assert!(!is_same_source(&seen("f", "boot 1 2"), &seen("./f", "boot 9 8")));
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub fn is_being_read(identity: &str, target: &Metadata) -> bool {
         && words.any(|word| word == target)
 }
 
+/// The devices and files in an identity, without the process that read them.
+pub fn volumes(identity: &str) -> Option<&str> {
+    identity.splitn(4, ' ').nth(3).filter(|volumes| !volumes.is_empty())
+}
+
 fn volume(metadata: &Metadata) -> String {
     if metadata.file_type().is_block_device() {
         format!("device:{}", metadata.rdev())
