@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate::Place;
-use super::handshake::shake_hands;
+use super::handshake::{HandshakeError, shake_hands};
 use super::socket::{self, Deadline, Timely};
 use super::tls::ReceiverTls;
 use super::{Link, Security, duplex, stranger, tcp};
@@ -36,19 +36,35 @@ impl<'a> Admission<'a> {
     }
 }
 
+/// Why a connection is dropped.
+pub(super) struct Dropped {
+    /// For the log.
+    pub(super) why: String,
+    /// It has closed the connection itself, and had said nothing wrong until then. A sender does so with links that it
+    /// does not need any more: a short transfer is over before the last are made.
+    pub(super) left: bool,
+}
+
+impl From<String> for Dropped {
+    fn from(why: String) -> Self {
+        Dropped { why, left: false }
+    }
+}
+
 /// The link and its prelude.
 ///
 /// # Errors
-/// Why the connection is dropped, for the log.
+/// Why the connection is dropped.
 pub(super) fn admit(
     connection: Arc<TcpStream>,
     peer: SocketAddr,
     place: &Place<'_>,
     admission: &Admission<'_>,
-) -> Result<(Link, Prelude), String> {
+) -> Result<(Link, Prelude), Dropped> {
     let deadline = Deadline::after(PATIENCE, admission.stop);
-    admit_by(connection, peer, place, admission, deadline).map_err(|why| {
-        if place.was_pushed_out() { "others came, and it had not proven itself yet".into() } else { why }
+    admit_by(connection, peer, place, admission, deadline).map_err(|dropped| match place.was_pushed_out() {
+        true => "others came, and it had not proven itself yet".to_string().into(),
+        false => dropped,
     })
 }
 
@@ -58,7 +74,7 @@ fn admit_by(
     place: &Place<'_>,
     admission: &Admission<'_>,
     deadline: Deadline<'_>,
-) -> Result<(Link, Prelude), String> {
+) -> Result<(Link, Prelude), Dropped> {
     // Accepted from a listener that does not block; on Linux the connection is not like it, elsewhere it would be.
     connection.set_nonblocking(false).and_then(|()| socket::tune(&connection)).map_err(|e| plain_reason(&e))?;
     let mut timely = Timely { socket: &connection, deadline };
@@ -70,9 +86,9 @@ fn admit_by(
         Some(tls) if stranger::is_tls(first) => encrypted(tls, &connection, name, place, deadline),
         Some(_) if stranger::is_prelude(first) => {
             send_away(&mut timely, "it wants an encrypted connection: leave --insecure away, and give its key");
-            Err("not authenticated: it is a sender with --insecure, and this receiver has a key".into())
+            Err("not authenticated: it is a sender with --insecure, and this receiver has a key".to_string().into())
         }
-        Some(_) => Err(format!("not authenticated: {}", stranger::name(first))),
+        Some(_) => Err(format!("not authenticated: {}", stranger::name(first)).into()),
         None if stranger::is_prelude(first) => {
             let prelude = read_prelude(&mut timely, place).map_err(|(why, refused)| {
                 answer(&mut timely, refused);
@@ -82,9 +98,11 @@ fn admit_by(
         }
         None if stranger::is_tls(first) => {
             send_away(&mut timely, "it was started with --insecure");
-            Err("it wants an encrypted connection, and this receiver was started with --insecure".into())
+            Err("it wants an encrypted connection, and this receiver was started with --insecure"
+                .to_string()
+                .into())
         }
-        None => Err(format!("not an lvpipe sender: {}", stranger::name(first))),
+        None => Err(format!("not an lvpipe sender: {}", stranger::name(first)).into()),
     }
 }
 
@@ -94,10 +112,11 @@ fn encrypted(
     name: String,
     place: &Place<'_>,
     deadline: Deadline<'_>,
-) -> Result<(Link, Prelude), String> {
+) -> Result<(Link, Prelude), Dropped> {
     let mut tls = tls.connection().map_err(|e| e.to_string())?;
     let mut timely = Timely { socket: connection, deadline };
-    shake_hands(&mut tls, &mut timely).map_err(|e| stranger::instead_of_sender(&e, PATIENCE))?;
+    shake_hands(&mut tls, &mut timely)
+        .map_err(|e| Dropped { why: stranger::instead_of_sender(&e, PATIENCE), left: has_left(&e) })?;
     let (mut reader, mut writer) = duplex::halves(tls, Arc::clone(connection));
     let prelude =
         read_prelude(&mut Decrypting { reader: &mut reader, timely }, place).map_err(|(why, refused)| {
@@ -105,6 +124,18 @@ fn encrypted(
             why
         })?;
     Ok((duplex::link((reader, writer), name), prelude))
+}
+
+/// Whether the other side has ended the handshake without a word.
+fn has_left(error: &HandshakeError) -> bool {
+    match error {
+        HandshakeError::Closed => true,
+        HandshakeError::Io(e) => matches!(
+            e.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+        ),
+        HandshakeError::Tls { .. } => false,
+    }
 }
 
 /// An encrypted link before its prelude has come: what it reads ends at the deadline.
@@ -120,13 +151,13 @@ impl Read for Decrypting<'_> {
 }
 
 /// The prelude; or why there is none, and what the sender is to be told of it.
-fn read_prelude(from: &mut impl Read, place: &Place<'_>) -> Result<Prelude, (String, Option<String>)> {
+fn read_prelude(from: &mut impl Read, place: &Place<'_>) -> Result<Prelude, (Dropped, Option<String>)> {
     let prelude = Prelude::read(from).map_err(|e| {
         // One of another version waits for an answer. Others are told nothing.
         let refused = matches!(e, WireError::Version { .. } | WireError::Features(_)).then(|| e.to_string());
         (unread(e), refused)
     })?;
-    if place.known() { Ok(prelude) } else { Err(("it was too late".into(), None)) }
+    if place.known() { Ok(prelude) } else { Err(("it was too late".to_string().into(), None)) }
 }
 
 fn answer(to: &mut impl Write, refused: Option<String>) {
@@ -148,13 +179,13 @@ fn send_away(peer: &mut Timely<'_>, reason: &str) {
     }
 }
 
-fn unread(error: WireError) -> String {
+fn unread(error: WireError) -> Dropped {
     match error {
-        WireError::Io(e) => unheard("its prelude did not come", &e),
+        WireError::Io(e) => unheard("its prelude did not come", &e).into(),
         WireError::Empty | WireError::Truncated { .. } => {
-            "it closed the connection before its prelude was whole".into()
+            Dropped { why: "it closed the connection before its prelude was whole".into(), left: true }
         }
-        other => other.to_string(),
+        other => other.to_string().into(),
     }
 }
 

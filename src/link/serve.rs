@@ -5,11 +5,12 @@
 //! caller's thread until the listener is closed or the run ends; the threads of the handshakes end with it. What
 //! fails for one connection ends that one, and is said; what fails for all (no more descriptors) is waited out.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ struct Hall<'a> {
     gate: Gate,
     complaints: Complaints<'a>,
     links: &'a Sender<(Link, Prelude)>,
+    /// Where links have come from that proved themselves; as many as the sender has addresses.
+    senders: Mutex<HashSet<IpAddr>>,
     stop: &'a Stop,
 }
 
@@ -59,6 +62,7 @@ impl Listener {
             gate: Gate::default(),
             complaints: Complaints::new(log),
             links,
+            senders: Mutex::default(),
             stop,
         };
         for socket in &self.sockets {
@@ -122,13 +126,21 @@ impl<'a> Hall<'a> {
     fn attend(&self, connection: Arc<TcpStream>, peer: SocketAddr, place: Place<'_>) {
         // A stranger that finds a fault in the handshake gets no further than its own connection.
         let admitted = catch_unwind(AssertUnwindSafe(|| admit(connection, peer, &place, &self.admission)));
-        match admitted.unwrap_or_else(|_| Err("a fault of this program: please report it".into())) {
-            // A session that has ended takes no more links: they are dropped, and the peers see it.
-            Ok(admitted) => drop(self.stop.send(self.links, admitted)),
+        match admitted.unwrap_or_else(|_| Err("a fault of this program: please report it".to_string().into())) {
+            Ok(admitted) => {
+                self.senders.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.ip());
+                // A session that has ended takes no more links: they are dropped, and the peers see it.
+                let _ = self.stop.send(self.links, admitted);
+            }
             // Those that are sent away at the end are nobody's concern.
             Err(_) if self.stop.is_set() => {}
-            Err(why) => self.complaints.say(&format!("{peer} dropped: {why}")),
+            Err(dropped) if dropped.left && self.is_sender(peer) => {}
+            Err(dropped) => self.complaints.say(&format!("{peer} dropped: {}", dropped.why)),
         }
+    }
+
+    fn is_sender(&self, peer: SocketAddr) -> bool {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer.ip())
     }
 
     /// What a failed accept(2) means: for the connection, for now, or for good.
