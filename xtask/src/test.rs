@@ -47,8 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
         },
         cargo_step("tests", &["nextest", "run", "--workspace", "--locked"]),
         cargo_step("doc tests", &["test", "--workspace", "--doc", "--locked"]),
-        // A third of what `cargo xtask fuzz` takes by itself: all steps together are to stay below half an hour.
-        Step { name: "fuzz", program: this.as_os_str(), args: &["fuzz", "20"], env: &[] },
+        Step { name: "fuzz", program: this.as_os_str(), args: &["fuzz"], env: &[] },
     ];
     if !args.no_lab {
         steps.push(Step { name: "lab", program: this.as_os_str(), args: &["lab"], env: &[] });
