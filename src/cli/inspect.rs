@@ -62,6 +62,8 @@ struct Report {
     part_size: usize,
     digest: String,
     parts: u64,
+    /// It goes on with an earlier transfer: some parts may be there by their digest only.
+    resumes: bool,
     /// Bytes of data in the parts.
     data: u64,
     /// Bytes of the stream after its prelude.
@@ -103,6 +105,12 @@ impl Inspect {
     }
 
     fn verify(&self, stream: File, name: &str, prelude: Prelude, stop: &Stop) -> Result<Report> {
+        if prelude.resumes {
+            let why =
+                "it goes on with an earlier transfer: of what the target holds already it has the digests only";
+            return Err(Error::guard("cannot verify", name, why)
+                .way_out("lvpipe recv --resume compares all of it with the target"));
+        }
         let figures = Figures::new(Role::Recv);
         figures.set_volume(prelude.volume_size);
         figures.set_used(prelude.used);
@@ -142,6 +150,7 @@ fn report(prelude: &Prelude, received: crate::engine::Received) -> Report {
         part_size: prelude.part_size.bytes(),
         digest: prelude.digest.to_string(),
         parts: end.parts,
+        resumes: prelude.resumes,
         data: end.data,
         stream: 0,
         holes: end.holes,
@@ -167,6 +176,9 @@ impl Report {
         ];
         if let Some(uuid) = &lineage.uuid {
             rows.insert(1, ("uuid", printable(uuid)));
+        }
+        if self.resumes {
+            rows.push(("resumes", "an earlier transfer, to a target that holds a part of it".into()));
         }
         rows.push(("whole", if self.verified { "yes, verified" } else { "yes, contents not verified" }.into()));
         if self.trailing {

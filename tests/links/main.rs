@@ -25,6 +25,8 @@ mod over_ssh;
 mod refused;
 /// Transfers that end early are gone on with, and only then.
 mod resume;
+/// The same over a plain pipe, by a token.
+mod resume_piped;
 /// What was sent is what is received, over one link and over many.
 mod round_trip;
 /// Several receivers at once.
