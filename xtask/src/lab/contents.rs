@@ -85,9 +85,10 @@ pub const MODULES: &[&str] = &[
     "loop",
     "ext4",
     "xfs",
-    // For links over a network with delay and loss.
+    // For links over a network with delay, loss and a limit.
     "veth",
     "sch_netem",
+    "sch_tbf",
 ];
 
 /// Directories that are there from the start.
