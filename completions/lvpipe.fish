@@ -30,6 +30,9 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the us
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "completions" -d 'Print a shell\'s completions'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
@@ -110,6 +113,11 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l json -d 'Print
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -l json -d 'Print a JSON array: for each check what it is for, what was found, its state, and the way out'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand man" -l install -d 'Write all pages into this directory\'s man1' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand man" -s h -l help -d 'Print help'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s b -d 'use <num> blocks for buffer' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s s -d 'use blocks of <size> bytes for processing' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s m -d 'memory <size> of buffer in b,k,M,G,%' -r
@@ -155,9 +163,12 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -3,6 +3,8 @@
 //! The options are defined once, here and in the subcommands' files: the parser, the help, the manual pages and the
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
+mod doctor;
+mod documents;
 mod inspect;
 mod links;
 mod map;
@@ -21,9 +23,19 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 
+/// What `--version` tells: the commit where it is known, and what this build can do.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit    ",
+    env!("LVPIPE_COMMIT"),
+    "\ntarget    ",
+    env!("LVPIPE_TARGET"),
+    "\nfeatures  thin zstd tcp tls1.3 ssh resume systemd mbuffer",
+);
+
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
 #[derive(Debug, Parser)]
-#[command(name = "lvpipe", version, about, max_term_width = 100)]
+#[command(name = "lvpipe", version, long_version = LONG_VERSION, about, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
@@ -43,6 +55,9 @@ enum Task {
     Recv(recv::Recv),
     Map(map::Map),
     Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
+    Man(documents::Man),
+    Completions(documents::Completions),
 }
 
 /// The program's options and subcommands: parser, help, manual pages and completions all come from it.
@@ -93,6 +108,9 @@ pub fn run() -> Result<()> {
         Task::Recv(recv) => recv.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
+        Task::Doctor(doctor) => doctor.run(),
+        Task::Man(man) => man.run(),
+        Task::Completions(completions) => completions.run(),
     };
     // Where a signal ended the run, what failed because of it is not what the user wants to read. One that came
     // when all was done changes nothing.

@@ -71,9 +71,3 @@ fn examples_are_taken_apart() {
     assert_eq!(found, [vec!["lvpipe", "send", "vg/a"], vec!["lvpipe", "recv", "-"]]);
     assert_eq!(commands("lvpipe send - --exec 'tar x -C /'"), [["lvpipe", "send", "-", "--exec", "QUOTED"]]);
 }
-
-#[test]
-fn the_version_is_the_packages() {
-    let said = run(&mut lvpipe(["--version"])).expect_ok().stdout;
-    assert_eq!(String::from_utf8_lossy(&said), concat!("lvpipe ", env!("CARGO_PKG_VERSION"), "\n"));
-}

@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("iproute2", "networks of two hosts on one machine: ip, tc", &[Bench, Test]),
     ("kmod", "depmod and modprobe for the lab's kernel", &[Test]),
     ("lvm2", "LVM in the lab", &[Test]),
+    ("man-db", "man(1), which checks the manual pages", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
     ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
     ("openssh-client", "ssh in tests and in the lab, and keys for it", &[Test]),

@@ -1,0 +1,93 @@
+//! What the program tells of itself and of its host: manual pages, completions, version, doctor.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::assert::OutputAssertExt;
+
+const LVPIPE: &str = env!("CARGO_BIN_EXE_lvpipe");
+
+fn said(args: &[&str]) -> String {
+    let assert = Command::new(LVPIPE).args(args).assert().success();
+    String::from_utf8(assert.get_output().stdout.clone()).expect("text")
+}
+
+fn files(directory: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).expect("text"))
+        })
+        .collect()
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_program_has_all_its_manual_pages_in_it() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let target = scratch.path().join("share/man");
+    assert_eq!(said(&["man", "--install", target.to_str().expect("text")]), "");
+    let pages = files(&repository().join("man"));
+    assert_eq!(files(&target.join("man1")), pages);
+    assert_eq!(said(&["man"]), pages["lvpipe.1"]);
+    assert_eq!(said(&["man", "buffer"]), pages["lvpipe-buffer.1"]);
+    let unknown = Command::new(LVPIPE).args(["man", "nothing"]).assert().code(2);
+    let words = String::from_utf8_lossy(&unknown.get_output().stderr).into_owned();
+    assert!(words.contains("no manual page") && words.contains("buffer, ") && words.contains("send"), "{words}");
+}
+
+/// man(1) complains about what it cannot set.
+#[test]
+fn man_has_nothing_to_complain_about() {
+    for name in files(&repository().join("man")).into_keys() {
+        let mut man = Command::new("man");
+        man.args(["--warnings", "--local-file", "--pager=cat"]).arg(repository().join("man").join(&name));
+        let assert = man.env("LC_ALL", "C.UTF-8").env("MANWIDTH", "80").assert().success();
+        let complaints = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(complaints.is_empty(), "{name}: {complaints}");
+    }
+}
+
+#[test]
+fn a_shell_can_read_its_completions() {
+    let scripts = files(&repository().join("completions"));
+    for (shell, file) in [("bash", "lvpipe.bash"), ("zsh", "_lvpipe"), ("fish", "lvpipe.fish")] {
+        assert_eq!(said(&["completions", shell]), scripts[file]);
+    }
+    let script = format!("{}\ncomplete -p lvpipe", scripts["lvpipe.bash"]);
+    let assert = Command::new("bash").args(["--norc", "-c", &script]).assert().success();
+    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("_lvpipe"));
+}
+
+#[test]
+fn the_version_tells_what_was_built() {
+    assert_eq!(said(&["-V"]), format!("lvpipe {}\n", env!("CARGO_PKG_VERSION")));
+    let long = said(&["--version"]);
+    for word in ["commit ", "target ", "-linux-", "features ", " tls1.3"] {
+        assert!(long.contains(word), "{long}");
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing_what_for_and_the_command_that_gives_it() {
+    let limited = |limit: &str, option: &str| {
+        let script = format!("ulimit -Sn {limit}; exec \"$0\" doctor {option}");
+        let output = Command::new("sh").args(["-c", &script, LVPIPE]).output().expect("sh runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (status, text) = limited("100", "");
+    assert_eq!(status, Some(1));
+    let line = text.lines().find(|line| line.contains("open files")).expect("a line about it");
+    assert!(line.starts_with("MISSING") && line.ends_with("at most 100"), "{text}");
+    assert!(text.contains("for many links at once: ulimit -n 1024"), "{text}");
+    let (_, json) = limited("1024", "--json");
+    let findings: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let open = findings.as_array().expect("an array").iter().find(|found| found["what"] == "open files");
+    assert_eq!(open.expect("a finding")["state"], "ok");
+}
