@@ -120,6 +120,28 @@ both_end() {
 	equal 'exit statuses of send and recv' "$sent $received" "$1 $2"
 }
 
+# both_fail: neither $sender nor $receiver, of which one was killed, takes half a transfer for a whole one.
+both_fail() {
+	for process in $sender $receiver; do
+		status=0
+		wait "$process" || status=$?
+		[ "$status" -ne 0 ] || fail "half a transfer is a success: $(cat send.err recv.err)"
+	done
+	cat send.err recv.err
+}
+
+# arrived_in_pieces VG/LV SOURCE DIGEST: it is what the source was, maps no more than it, has no journal any more, and
+# some of it was there before the last run, as recv.err tells.
+arrived_in_pieces() {
+	equal digest "$(digest "/dev/$1")" "$3"
+	at_most mapped "$(mapped "$1")" "$(mapped "$2")"
+	# Other scenarios' failed transfers have left theirs.
+	equal 'journals left' "$(ls /var/lib/lvpipe | grep "$(echo "$1" | sed 's,/,%2f,')" || true)" ''
+	held=$(figure held recv.err)
+	echo "$held parts were there already, $(figure parts recv.err) came"
+	[ "$held" -gt 0 ] || fail 'nothing counted of what was sent before'
+}
+
 # recorded VG/LV: how long the journal of a transfer to it is, in bytes; a record takes 64.
 recorded() {
 	size "/var/lib/lvpipe/lv-${1%/*}%2f${1#*/}.lvpipe-journal" 2>/dev/null || echo 0

@@ -19,14 +19,6 @@ fn start(frames: usize, terms: Terms) -> (Volume, Arc<MemoryTarget>, Scene, Peer
     (volume, target, scene, peer)
 }
 
-/// All that is still to do where all frames are sent.
-fn end(volume: &Volume, scene: Scene, peer: Peer, target: &MemoryTarget) {
-    peer.send(&volume.end);
-    peer.expect_done(volume);
-    peer.close();
-    scene.expect_whole(volume, target);
-}
-
 #[test]
 fn what_comes_twice_is_answered_twice_and_written_once() {
     let (volume, target, scene, first) = start(10, Terms::default());
@@ -38,7 +30,7 @@ fn what_comes_twice_is_answered_twice_and_written_once() {
     second.expect_written(offsets(&volume));
     scene.expect("all came twice", |figures| figures.twice == 10);
     assert_eq!(scene.figures.snapshot().parts, 8);
-    end(&volume, scene, second, &target);
+    scene.end(&volume, second, &target);
 }
 
 #[test]
@@ -54,7 +46,7 @@ fn both_links_are_answered_that_bring_a_part_which_is_still_under_way() {
     }
     first.expect_written(offsets(&volume));
     second.expect_written(offsets(&volume));
-    end(&volume, scene, first, &target);
+    scene.end(&volume, first, &target);
 }
 
 #[test]
@@ -76,7 +68,7 @@ fn a_damaged_part_is_asked_for_again() {
         first.expect_written([frame.header.offset]);
     }
     assert_eq!(scene.figures.snapshot().again, 2 * expected.len() as u64);
-    end(&volume, scene, first, &target);
+    scene.end(&volume, first, &target);
 }
 
 #[test]
@@ -109,7 +101,7 @@ fn a_damaged_header_ends_its_link_alone() {
     let said = scene.first_notice();
     assert!(said.starts_with("link 0 from first broke: the frame header is damaged"), "{said}");
     assert!(said.ends_with("; 1 left"), "{said}");
-    end(&volume, scene, second, &target);
+    scene.end(&volume, second, &target);
 }
 
 #[test]
@@ -133,7 +125,7 @@ fn without_links_new_ones_are_waited_for_but_not_for_ever() {
     second.welcome();
     volume.frames[1..].iter().for_each(|frame| second.send(&frame.bytes()));
     second.expect_written(offsets(&volume).skip(1));
-    end(&volume, scene, second, &target);
+    scene.end(&volume, second, &target);
 
     let (_, target, scene, first) = start(6, Terms { retry_for: Duration::from_millis(300), ..Terms::default() });
     let began = Instant::now();
@@ -172,7 +164,7 @@ fn a_silent_link_is_dropped_and_one_that_gives_signs_of_life_is_not() {
     lively.expect_written(offsets(&volume));
     let said = scene.first_notice();
     assert_eq!(said, "link 0 from first was silent for 0.4 s; 1 left");
-    end(&volume, scene, lively, &target);
+    scene.end(&volume, lively, &target);
 }
 
 #[test]
@@ -196,7 +188,7 @@ fn a_slow_target_is_no_silence_of_the_link() {
         }
     });
     assert_eq!(*scene.notices.lock().expect("no panic"), [""; 0]);
-    end(&volume, scene, first, &target);
+    scene.end(&volume, first, &target);
 }
 
 #[test]
@@ -221,7 +213,7 @@ fn a_link_that_does_not_belong_is_told_so() {
     volume.frames.iter().for_each(|frame| anew.send(&frame.bytes()));
     anew.expect_written(offsets(&volume));
     drop(first);
-    end(&volume, scene, anew, &target);
+    scene.end(&volume, anew, &target);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::scene::{Peer, Scene, Terms};
+use super::scene::{Scene, Terms};
 use super::volume::{Frame, MemoryTarget, Volume};
 
 fn in_order(write_takes: u64) -> Arc<MemoryTarget> {
@@ -12,13 +12,6 @@ fn in_order(write_takes: u64) -> Arc<MemoryTarget> {
 
 fn offset(frame: &Frame) -> u64 {
     frame.header.offset
-}
-
-fn end(volume: &Volume, scene: Scene, peer: Peer, target: &MemoryTarget) {
-    peer.send(&volume.end);
-    peer.expect_done(volume);
-    peer.close();
-    scene.expect_whole(volume, target);
 }
 
 #[test]
@@ -37,7 +30,7 @@ fn frames_may_come_in_any_order_over_several_links() {
         peer.expect_written((0..40).filter(|m| m % 4 == n).map(|m| offset(&volume.frames[(m * 7 + 5) % 40])));
     }
     let [first, ..] = peers;
-    end(&volume, scene, first, &target);
+    scene.end(&volume, first, &target);
 }
 
 #[test]
@@ -75,7 +68,7 @@ fn a_link_stalled_amid_the_next_part_does_not_stop_it_on_another() {
     peers[0].expect_written([offset(&volume.frames[1])]);
     scene.expect("two came twice", |figures| figures.twice == 2);
     let [_, _, working] = peers;
-    end(&volume, scene, working, &target);
+    scene.end(&volume, working, &target);
 }
 
 #[test]
@@ -92,7 +85,7 @@ fn an_end_of_file_amid_a_part_leaves_no_trace_of_it() {
         first.expect_written([offset(&volume.frames[n])]);
     }
     assert_eq!(scene.figures.snapshot().twice, 0);
-    end(&volume, scene, first, &target);
+    scene.end(&volume, first, &target);
 }
 
 #[test]
@@ -110,7 +103,7 @@ fn the_pool_is_never_exceeded_by_a_target_that_is_slow() {
             let used = scene.figures.snapshot();
             assert!(used.buffer_used <= buffers as u64 && used.buffer_total == buffers as u64);
         }
-        end(&volume, scene, first, &target);
+        scene.end(&volume, first, &target);
     }
 }
 

@@ -118,6 +118,14 @@ impl Scene {
         self.receiver.join().expect("no panic")
     }
 
+    /// All that is still to do where all frames are sent.
+    pub fn end(self, volume: &Volume, peer: Peer, target: &MemoryTarget) {
+        peer.send(&volume.end);
+        peer.expect_done(volume);
+        peer.close();
+        self.expect_whole(volume, target);
+    }
+
     /// It received all of the volume into this target.
     pub fn expect_whole(self, volume: &Volume, target: &MemoryTarget) {
         let received = self.result().expect("it received all");
