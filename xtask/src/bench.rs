@@ -3,6 +3,7 @@
 
 mod buffer;
 mod figures;
+mod http;
 mod loopback;
 mod material;
 mod race;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Only the rows over connections
     #[arg(long, conflicts_with_all = ["write_readme", "only_mbuffer"])]
     only_links: bool,
+    /// Only the rows over HTTP
+    #[arg(long, conflicts_with_all = ["write_readme", "only_mbuffer", "only_links"])]
+    only_http: bool,
     /// Put the table into README.md
     #[arg(long, conflicts_with = "quick")]
     write_readme: bool,
@@ -70,6 +74,11 @@ pub fn run(args: &Args) -> Result<()> {
         println!("{}", table.markdown()?);
         return Ok(());
     }
+    if args.only_http {
+        bench.over_http(&mut table, through)?;
+        println!("{}", table.markdown()?);
+        return Ok(());
+    }
     let against_zstd = bench.against_zstd()?;
     table.add(Row::race("`lvpipe send \\| lvpipe recv`", "`zstd -T0 -1 \\| zstd -d`", &against_zstd, 0.6));
     let against_cat = bench.against_cat()?;
@@ -96,6 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
         table.add(row);
     }
     bench.over_links(&mut table, through)?;
+    bench.over_http(&mut table, through)?;
     let text = table.markdown()?;
     println!("{text}");
     if args.write_readme {
@@ -153,6 +163,14 @@ impl Bench<'_> {
         let noise = self.material.noise(bytes)?;
         loopback::rows(self.lvpipe, self.runs, &noise, bytes)?.into_iter().for_each(|row| table.add(row));
         slow_link::rows(self.lvpipe, self.runs, self.material)?.into_iter().for_each(|row| table.add(row));
+        Ok(())
+    }
+
+    fn over_http(&self, table: &mut Table, bytes: u64) -> Result<()> {
+        let noise = self.material.noise(bytes)?;
+        http::rows(self.lvpipe, self.runs, self.material, &noise, bytes)?
+            .into_iter()
+            .for_each(|row| table.add(row));
         Ok(())
     }
 

@@ -28,8 +28,10 @@ use Task::{Bench, Demo, Test};
 
 /// Debian's packages, what each is for, and the tasks that need it.
 const PACKAGES: &[(&str, &str, &[Task])] = &[
+    ("aria2", "parallel downloads, for comparison", &[Bench]),
     ("busybox-static", "the lab's shell and small tools", &[Test]),
     ("cpio", "packs the lab's initramfs", &[Test]),
+    ("curl", "an HTTP client, for comparison", &[Bench]),
     ("dmsetup", "device-mapper in the lab", &[Test]),
     ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test]),
     ("g++", "libFuzzer is C++", &[Test]),
@@ -40,6 +42,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("man-db", "man(1), which checks the manual pages", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
     ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
+    ("nginx-light", "an HTTP server, for comparison", &[Bench]),
     ("openssh-client", "ssh in tests and in the lab, and keys for it", &[Test]),
     ("openssh-server", "sshd in tests and in the lab", &[Test]),
     ("pv", "a slow link in tests", &[Test]),

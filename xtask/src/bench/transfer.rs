@@ -92,6 +92,14 @@ impl Running {
         Ok(Running { child, stderr })
     }
 
+    /// Its peak resident memory until now, in bytes: VmHWM of proc_pid_status(5).
+    pub fn peak(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes * 1024)
+    }
+
     /// Waits for a line that has this text in it; what follows the text.
     pub fn line_with(&mut self, text: &str) -> Result<String> {
         let mut all = String::new();
