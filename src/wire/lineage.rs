@@ -7,7 +7,8 @@ use super::WireError;
 pub const MAX_LENGTH: usize = 65_536;
 
 /// Who sent what, when. Every field may be missing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Lineage {
     /// The source's name, as the sender was given it (tag 1).
     pub source: Option<String>,

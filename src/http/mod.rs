@@ -1,0 +1,7 @@
+//! Volumes over HTTP: served to any client, pulled by lvpipe in parallel.
+//!
+//! - [`volume_map`]: which extents of a volume are used, as it goes over HTTP: JSON, and compact.
+//! - [`digest_field`]: the digests in header fields.
+
+pub mod digest_field;
+pub mod volume_map;
