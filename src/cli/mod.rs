@@ -4,10 +4,12 @@
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
 mod inspect;
+mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
 mod patience;
+mod pull;
 mod recv;
 mod send;
 mod shared;
@@ -30,6 +32,7 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -43,6 +46,7 @@ enum Task {
     Recv(recv::Recv),
     Map(map::Map),
     Inspect(inspect::Inspect),
+    Pull(pull::Pull),
 }
 
 /// The program's options and subcommands: parser, help, manual pages and completions all come from it.
@@ -93,6 +97,7 @@ pub fn run() -> Result<()> {
         Task::Recv(recv) => recv.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
+        Task::Pull(pull) => pull.run(&stop),
     };
     // Where a signal ended the run, what failed because of it is not what the user wants to read. One that came
     // when all was done changes nothing.

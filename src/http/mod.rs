@@ -1,7 +1,9 @@
 //! Volumes over HTTP: served to any client, pulled by lvpipe in parallel.
 //!
 //! - [`volume_map`]: which extents of a volume are used, as it goes over HTTP: JSON, and compact.
+//! - [`pull`](mod@pull): a volume from a server, lvpipe's or any.
 //! - [`digest_field`]: the digests in header fields.
 
 pub mod digest_field;
+pub mod pull;
 pub mod volume_map;
