@@ -68,6 +68,15 @@ impl Patience {
     }
 }
 
+/// What came of a request.
+enum Came {
+    /// Parts, if not all.
+    Something,
+    /// Something else than what was asked for.
+    Wrong,
+    Nothing,
+}
+
 impl Connection {
     /// Runs until all is written, or the run has ended; then why is known.
     pub(super) fn run(mut self) -> Result<(), Stopped> {
@@ -79,8 +88,9 @@ impl Connection {
                 Task::Fetch { holes, batch } => {
                     holes.into_iter().try_for_each(|hole| self.hole(hole))?;
                     match self.fetch(&batch)? {
-                        true => pause = FIRST_PAUSE,
-                        false => {
+                        Came::Something => pause = FIRST_PAUSE,
+                        Came::Wrong => self.plan.pause(FIRST_PAUSE)?,
+                        Came::Nothing => {
                             self.plan.pause(pause.min(self.patience.left()))?;
                             pause = (2 * pause).min(LONGEST_PAUSE);
                         }
@@ -91,8 +101,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Fetches a batch, as far as it comes; whether there is nothing to wait for.
-    fn fetch(&mut self, batch: &Batch) -> Result<bool, Stopped> {
+    /// Fetches a batch, as far as it comes.
+    fn fetch(&mut self, batch: &Batch) -> Result<Came, Stopped> {
         let mut delivery = Delivery::new((&self.intake, &self.asker), &self.map, &self.patience, batch);
         let fetched = self.fetch.fetch(batch, &mut delivery);
         let Delivery { missing, filling, from, .. } = delivery;
@@ -101,8 +111,9 @@ impl Connection {
         // Its buffer is free before the part is another connection's.
         drop(filling);
         self.plan.give_back(missing);
+        let is_wrong = matches!(fetched, Ok(()) | Err(Failure::Wrong(_)));
         let (error, after) = match (fetched, first_missing) {
-            (Ok(()), None) => return Ok(true),
+            (Ok(()), None) => return Ok(Came::Something),
             (Ok(()), Some(part)) => {
                 let why = format!("its answer lacks the part at offset {}", part.offset);
                 let error = Error::stream("the server leaves something out", from, why);
@@ -127,7 +138,11 @@ impl Connection {
         if let Some(after) = after {
             self.plan.pause(after.min(self.patience.left()))?;
         }
-        Ok(came > 0)
+        Ok(match is_wrong {
+            true => Came::Wrong,
+            false if came > 0 => Came::Something,
+            false => Came::Nothing,
+        })
     }
 
     /// What no accident makes so often ends the run.
