@@ -10,6 +10,7 @@ pub mod mbuffer;
 mod patience;
 mod recv;
 mod send;
+mod serve;
 mod shared;
 mod signals;
 
@@ -30,6 +31,7 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -41,6 +43,7 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Serve(serve::Serve),
     Map(map::Map),
     Inspect(inspect::Inspect),
 }
@@ -91,6 +94,7 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Serve(serve) => serve.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
     };

@@ -4,4 +4,5 @@
 //! - [`digest_field`]: the digests in header fields.
 
 pub mod digest_field;
+pub mod serve;
 pub mod volume_map;
