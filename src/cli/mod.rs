@@ -12,6 +12,7 @@ mod patience;
 mod pull;
 mod recv;
 mod send;
+mod serve;
 mod shared;
 mod signals;
 
@@ -32,6 +33,7 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
@@ -44,9 +46,10 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Serve(serve::Serve),
+    Pull(pull::Pull),
     Map(map::Map),
     Inspect(inspect::Inspect),
-    Pull(pull::Pull),
 }
 
 /// The program's options and subcommands: parser, help, manual pages and completions all come from it.
@@ -95,9 +98,10 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Serve(serve) => serve.run(&stop),
+        Task::Pull(pull) => pull.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
-        Task::Pull(pull) => pull.run(&stop),
     };
     // Where a signal ended the run, what failed because of it is not what the user wants to read. One that came
     // when all was done changes nothing.

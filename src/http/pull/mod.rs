@@ -46,7 +46,6 @@ use ranges::Ranges;
 use token::Token;
 use whole::Whole;
 
-pub use token::VARIABLE as TOKEN_VARIABLE;
 pub use trust::Fingerprint;
 pub use url::Url;
 

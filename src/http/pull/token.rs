@@ -10,10 +10,9 @@ use std::path::Path;
 use hyper::header::HeaderValue;
 use zeroize::Zeroizing;
 
+use crate::command::TOKEN_VARIABLE as VARIABLE;
 use crate::error::{Error, Result};
 
-/// The environment variable that may hold the token.
-pub const VARIABLE: &str = "LVPIPE_TOKEN";
 /// The longest file that is read.
 const LONGEST: u64 = 4096;
 
