@@ -16,6 +16,9 @@ use crate::error::{Error, Result, Status};
 /// read by others, and ssh(1) may send it on.
 pub const KEY_VARIABLE: &str = "LVPIPE_KEY";
 
+/// The environment variable that may hold the token of what is served over HTTP. No program gets that either.
+pub const TOKEN_VARIABLE: &str = "LVPIPE_TOKEN";
+
 /// Runs a program, found in `PATH` or given by path; what it prints, without the last line's end.
 ///
 /// # Errors
@@ -26,6 +29,7 @@ pub fn run(program: &OsStr, package: &str, arguments: &[&str]) -> Result<String>
         .args(arguments)
         .env("LC_ALL", "C")
         .env_remove(KEY_VARIABLE)
+        .env_remove(TOKEN_VARIABLE)
         // LVM warns about each descriptor that it inherits but did not ask for.
         .env("LVM_SUPPRESS_FD_WARNINGS", "1")
         .stdin(Stdio::null())

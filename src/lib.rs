@@ -15,6 +15,7 @@
 //! - [`journal`]: what of a transfer the target has, for going on with it after a crash; the token that says so.
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
+//! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
 //! - [`cli`]: a file a subcommand.
 
 pub mod byte_size;
@@ -27,6 +28,7 @@ pub mod stop;
 pub mod buffer;
 pub mod cli;
 pub mod engine;
+pub mod http;
 pub mod journal;
 pub mod link;
 pub mod progress;

@@ -92,6 +92,7 @@ fn source_name(source: MapSource) -> &'static str {
     match source {
         MapSource::Thin => "dm-thin metadata",
         MapSource::SparseFile => "SEEK_DATA",
+        MapSource::Peer => "the server",
         MapSource::Unknown => "nothing known, all of it",
     }
 }

@@ -6,12 +6,15 @@
 mod doctor;
 mod documents;
 mod inspect;
+mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
 mod patience;
+mod pull;
 mod recv;
 mod send;
+mod serve;
 mod shared;
 mod signals;
 
@@ -42,6 +45,8 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe serve vg/vm1                                   let others pull it over HTTP
+  lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -53,6 +58,8 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Serve(serve::Serve),
+    Pull(pull::Pull),
     Map(map::Map),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
@@ -106,6 +113,8 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Serve(serve) => serve.run(&stop),
+        Task::Pull(pull) => pull.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
         Task::Doctor(doctor) => doctor.run(),

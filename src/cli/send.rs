@@ -242,7 +242,8 @@ fn refuse_source_as_link(link: &pipe::StdoutLink, origin: &Origin) -> Result<()>
     Ok(())
 }
 
-fn lineage(origin: Origin) -> Lineage {
+/// What a stream, or a server, tells of where it comes from.
+pub(super) fn lineage(origin: Origin) -> Lineage {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Lineage {
         source: Some(origin.name),
@@ -251,5 +252,6 @@ fn lineage(origin: Origin) -> Lineage {
         time: since_1970.ok().map(|time| time.as_secs()),
         program: Some(env!("CARGO_PKG_VERSION").into()),
         identity: origin.identity,
+        etag: None,
     }
 }

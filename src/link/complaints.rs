@@ -8,8 +8,8 @@ const MOST: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Passes messages on to `log`, some of them.
-pub(super) struct Complaints<'a> {
-    log: &'a (dyn Fn(&str) + Sync),
+pub(crate) struct Complaints<'a> {
+    log: Box<dyn Fn(&str) + Send + Sync + 'a>,
     period: Mutex<Period>,
 }
 
@@ -21,12 +21,12 @@ struct Period {
 }
 
 impl<'a> Complaints<'a> {
-    pub(super) fn new(log: &'a (dyn Fn(&str) + Sync)) -> Self {
-        Complaints { log, period: Mutex::default() }
+    pub(crate) fn new(log: impl Fn(&str) + Send + Sync + 'a) -> Self {
+        Complaints { log: Box::new(log), period: Mutex::default() }
     }
 
     /// Says it, or counts it.
-    pub(super) fn say(&self, message: &str) {
+    pub(crate) fn say(&self, message: &str) {
         self.tell_what_was_not_said(PERIOD);
         let say = {
             let mut period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,7 +41,7 @@ impl<'a> Complaints<'a> {
     }
 
     /// Ends a period that is older than `age`, and says how much of it was only counted. Called now and then.
-    pub(super) fn tell_what_was_not_said(&self, age: Duration) {
+    pub(crate) fn tell_what_was_not_said(&self, age: Duration) {
         let unsaid = {
             let mut period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
             if period.began.is_none_or(|began| began.elapsed() < age) {
@@ -56,7 +56,7 @@ impl<'a> Complaints<'a> {
     }
 
     /// The same, for those that are passed now and then.
-    pub(super) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.tell_what_was_not_said(PERIOD);
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     fn the_first_few_are_said_and_the_rest_counted() {
         let said = Mutex::new(Vec::new());
         let log = |message: &str| said.lock().expect("no panic").push(message.to_owned());
-        let complaints = Complaints::new(&log);
+        let complaints = Complaints::new(log);
         (0..8).for_each(|number| complaints.say(&format!("no. {number}")));
         complaints.tick();
         drop(complaints);

@@ -82,6 +82,11 @@ impl Listener {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
+    /// The sockets alone, for who accepts connections itself.
+    pub fn into_sockets(self) -> Vec<TcpListener> {
+        self.sockets
+    }
+
     /// How to end [`Listener::serve`].
     pub fn closer(&self) -> Closer {
         self.closer.clone()

@@ -3,7 +3,7 @@
 pub mod activation;
 pub mod address;
 mod admit;
-mod complaints;
+pub(crate) mod complaints;
 mod connect;
 pub mod dial;
 mod duplex;
@@ -22,6 +22,8 @@ mod tls;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use tls::provider as crypto_provider;
 
 use std::io::{Read, Write};
 use std::sync::Arc;

@@ -91,7 +91,8 @@ fn unusable(error: &rustls::Error) -> Error {
 }
 
 /// What is negotiated, the best first.
-fn provider() -> CryptoProvider {
+/// What TLS is made of here: see the module.
+pub(crate) fn provider() -> CryptoProvider {
     let (aes, chacha) = (cipher_suite::TLS13_AES_128_GCM_SHA256, cipher_suite::TLS13_CHACHA20_POLY1305_SHA256);
     with_suites(if has_aes() { vec![aes, chacha] } else { vec![chacha, aes] })
 }

@@ -56,6 +56,8 @@ pub enum MapSource {
     Thin,
     /// A file's own map: `SEEK_DATA` and `SEEK_HOLE`, lseek(2).
     SparseFile,
+    /// What a server says of its volume.
+    Peer,
     /// Nothing is known: everything counts as data, zeros are found while reading.
     Unknown,
 }

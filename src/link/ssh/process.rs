@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::KEY_VARIABLE;
+use crate::command::{KEY_VARIABLE, TOKEN_VARIABLE};
 use crate::stop::Stop;
 
 /// How long an ssh may take to end by itself when its link has ended.
@@ -35,7 +35,12 @@ pub(super) struct Starting {
 impl Process {
     /// Starts it; what it reads and what it writes. Close them before it is ended, so that it can do so by itself.
     pub(super) fn start(command: &mut Command) -> io::Result<(Starting, Process, File, File)> {
-        let mut child = command.env_remove(KEY_VARIABLE).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .env_remove(KEY_VARIABLE)
+            .env_remove(TOKEN_VARIABLE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let process = Process { child: Arc::new(Mutex::new(child)) };
         let starting = Starting { process: Some(process.clone()) };

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::command::KEY_VARIABLE;
+use crate::command::{KEY_VARIABLE, TOKEN_VARIABLE};
 
 /// A command's processes, those that it starts among them.
 pub(super) struct Group {
@@ -34,7 +34,12 @@ struct Members {
 impl Group {
     /// Starts a command in a process group of its own; with it the end of its standard input that is written.
     pub(super) fn start(command: &mut Command) -> io::Result<(Group, OwnedFd)> {
-        let mut child = command.env_remove(KEY_VARIABLE).stdin(Stdio::piped()).process_group(0).spawn()?;
+        let mut child = command
+            .env_remove(KEY_VARIABLE)
+            .env_remove(TOKEN_VARIABLE)
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
         let input = child.stdin.take().map(OwnedFd::from);
         // From here on it is killed where anything fails.
         let group = Group { members: Mutex::new(Some(Members { command: child, watchman: None })) };
@@ -58,7 +63,8 @@ impl Group {
             let mut watchman = Command::new("sh");
             watchman.args(["-c", &script]).stdin(Stdio::piped()).stdout(input.try_clone()?).stderr(Stdio::null());
             // No signal for this process's group, as by Ctrl-C, is for it.
-            members.watchman = Some(watchman.env_remove(KEY_VARIABLE).process_group(0).spawn()?);
+            members.watchman =
+                Some(watchman.env_remove(KEY_VARIABLE).env_remove(TOKEN_VARIABLE).process_group(0).spawn()?);
         }
         Ok(())
     }
