@@ -140,7 +140,7 @@ impl Served {
 
 /// nginx with a directory's files, until it is dropped.
 struct Nginx {
-    _running: Running,
+    running: Running,
     _prefix: tempfile::TempDir,
     port: u16,
 }
@@ -168,10 +168,17 @@ impl Nginx {
             ensure!(asked.elapsed() < Duration::from_secs(5), "nginx does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(Nginx { _running: running, _prefix: prefix, port })
+        Ok(Nginx { running, _prefix: prefix, port })
     }
 
     fn url(&self, file: &Path) -> Result<String> {
         Ok(format!("http://{ADDRESS}:{}/{}", self.port, name(file)?))
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Has ended already where this fails.
+        let _ = self.running.terminate();
     }
 }

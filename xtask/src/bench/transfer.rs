@@ -113,6 +113,14 @@ impl Running {
         }
     }
 
+    /// Asks it to end (SIGTERM), and waits until it has: killed, it would leave its own children behind.
+    pub fn terminate(&mut self) -> Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits for its end, which must be a good one; all that it said since.
     pub fn end(&mut self) -> Result<String> {
         let mut said = String::new();
