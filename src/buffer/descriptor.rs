@@ -65,12 +65,12 @@ pub fn write(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
     }
 }
 
-/// [`read`] from a descriptor that others may have made non-blocking: waits until there is something.
+/// [`read()`] from a descriptor that others may have made non-blocking: waits until there is something.
 pub fn read_shared(fd: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
     patiently(fd, PollFlags::POLLIN, || read(fd, space))
 }
 
-/// [`write`] to a descriptor that others may have made non-blocking: waits until there is room.
+/// [`write()`] to a descriptor that others may have made non-blocking: waits until there is room.
 pub fn write_shared(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
     patiently(fd, PollFlags::POLLOUT, || write(fd, data))
 }
