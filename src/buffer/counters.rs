@@ -9,7 +9,8 @@ pub struct Counters {
     pub read: AtomicU64,
     /// Whether the reader is done.
     pub read_done: AtomicBool,
-    /// Odd while the machine of `-a` is given its time; counts up at both ends of each such wait.
+    /// Odd while the machine of `-a` is given its time; counts up at both ends of each such wait. By two when a peer
+    /// still takes what was written long ago: that is no stall either.
     pub rests: AtomicU64,
     /// Bytes written, per output in the order of the command line.
     pub written: Vec<Written>,

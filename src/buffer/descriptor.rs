@@ -1,6 +1,7 @@
 //! File descriptors as a copy sees them: plain `read` and `write`, what kind of thing is behind them, direct I/O.
 //!
-//! Descriptors that were inherited are shared with other processes: nothing here changes flags on those.
+//! Descriptors that were inherited are shared with other processes: nothing here changes flags on those. Somebody else
+//! may: where one of them was made non-blocking, the calls on it wait here instead.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Type};
 
 /// What is behind a descriptor.
@@ -60,6 +62,36 @@ pub fn write(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
             Err(Errno::EINTR) => {}
             result => return result,
         }
+    }
+}
+
+/// [`read()`] from a descriptor that others may have made non-blocking: waits until there is something.
+pub fn read_shared(fd: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
+    patiently(fd, PollFlags::POLLIN, || read(fd, space))
+}
+
+/// [`write()`] to a descriptor that others may have made non-blocking: waits until there is room.
+pub fn write_shared(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
+    patiently(fd, PollFlags::POLLOUT, || write(fd, data))
+}
+
+fn patiently(
+    fd: BorrowedFd<'_>,
+    events: PollFlags,
+    mut call: impl FnMut() -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut waited = false;
+    loop {
+        match call() {
+            Err(Errno::EAGAIN) => {}
+            result => return result,
+        }
+        // Somebody else was faster, or this is something whose poll(2) says more than it keeps.
+        if std::mem::replace(&mut waited, true) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // A signal, or whatever else ends the wait early: the call says what there is.
+        let _ = poll(&mut [PollFd::new(fd, events)], PollTimeout::NONE);
     }
 }
 
@@ -130,6 +162,14 @@ impl AsFd for Handle {
 }
 
 impl Handle {
+    /// `read(2)`; waits also where others have made the descriptor non-blocking.
+    pub fn read(&self, space: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Handle::Inherited(fd) => read_shared(*fd, space),
+            Handle::Owned(fd) => read(fd.as_fd(), space),
+        }
+    }
+
     /// Reads and writes past the page cache, where the file system can and the file was opened here.
     pub fn try_direct(&self) -> bool {
         match self {

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::descriptor::{Handle, Kind, examine};
 use super::log::Log;
 use super::{Fatal, reason};
@@ -79,6 +81,11 @@ impl Input {
             let done = if self.direct { "enabled" } else { "could not enable" };
             log.info(&format!("{done} O_DIRECT on {}", self.name));
         }
+    }
+
+    /// `read(2)`: at least one byte, or 0 at the end.
+    pub fn read(&self, space: &mut [u8]) -> Result<usize, Errno> {
+        self.handle.read(space)
     }
 
     /// Whether direct I/O was in the way, and no longer is: the read may be tried again.

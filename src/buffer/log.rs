@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::descriptor;
+
 /// How much is said: the numbers of `-v`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -202,9 +204,8 @@ impl Sink {
 fn write_stderr(mut text: &[u8]) {
     let stderr = std::io::stderr();
     while !text.is_empty() {
-        match nix::unistd::write(stderr.as_fd(), text) {
+        match descriptor::write_shared(stderr.as_fd(), text) {
             Ok(written) => text = &text[written..],
-            Err(nix::errno::Errno::EINTR) => {}
             Err(_) => return,
         }
     }

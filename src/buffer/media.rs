@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::log::Log;
 use super::question::Terminal;
+use crate::command::KEY_VARIABLE;
 
 /// What `-A` and `-a` say about the machine that changes volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,11 +76,20 @@ impl Changer {
         self.autoload.is_there() || Terminal::is_there()
     }
 
-    /// Asks for volume number `volume` of `device`, which is closed; the first of the run was 1.
-    pub fn change(&self, side: Side, device: &Path, volume: u64, counters: &Counters, log: &Log) -> Change {
+    /// Asks for volume number `volume` of `device`, which is closed; the first of the run was 1. `written` is how many
+    /// bytes its output, or else the main one, has got so far.
+    pub fn change(
+        &self,
+        side: Side,
+        device: &Path,
+        volume: u64,
+        written: u64,
+        counters: &Counters,
+        log: &Log,
+    ) -> Change {
         let start = Instant::now();
         let change = if self.autoload.is_there() {
-            self.run_command(side, device, volume, counters, log)
+            self.run_command(side, device, volume, written, counters, log)
         } else if Terminal::is_there() {
             self.ask(side, log)
         } else {
@@ -101,7 +111,15 @@ impl Changer {
         }
     }
 
-    fn run_command(&self, side: Side, device: &Path, volume: u64, counters: &Counters, log: &Log) -> Change {
+    fn run_command(
+        &self,
+        side: Side,
+        device: &Path,
+        volume: u64,
+        written: u64,
+        counters: &Counters,
+        log: &Log,
+    ) -> Change {
         let mut command = match &self.autoload.command {
             Some(text) => shell(text),
             None => {
@@ -118,7 +136,8 @@ impl Changer {
         log.info(&format!("requesting new {direction} volume with command '{shown}'"));
         command.env("MBUFFER_VOL", volume.to_string());
         command.env("MBUFFER_NUMIN", counters.read.load(Ordering::Relaxed).to_string());
-        command.env("MBUFFER_NUMOUT", counters.main_written().to_string());
+        command.env("MBUFFER_NUMOUT", written.to_string());
+        command.env_remove(KEY_VARIABLE);
         if self.stdin_is_data {
             command.stdin(Stdio::null());
         }
@@ -166,14 +185,13 @@ mod tests {
         let command = "test $MBUFFER_VOL = 2 && test $MBUFFER_NUMIN = 300 && test $MBUFFER_NUMOUT = 200";
         let (log, counters) = (Log::new("mbuffer"), Counters::new(1));
         counters.read.store(300, Ordering::Relaxed);
-        counters.written[0].bytes.store(200, Ordering::Relaxed);
-        assert_eq!(changer(command).change(Side::Output, Path::new("x"), 2, &counters, &log), Change::Done);
+        assert_eq!(changer(command).change(Side::Output, Path::new("x"), 2, 200, &counters, &log), Change::Done);
     }
 
     #[test]
     fn a_command_that_fails_is_named_with_its_status() {
         let change =
-            changer("exit 3").change(Side::Output, Path::new("x"), 2, &Counters::new(1), &Log::new("mbuffer"));
+            changer("exit 3").change(Side::Output, Path::new("x"), 2, 0, &Counters::new(1), &Log::new("mbuffer"));
         let expected = "error running \"exit 3\" to change volume in autoloader - exitcode 3";
         assert_eq!(change, Change::Failed(expected.into()));
     }

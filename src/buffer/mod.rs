@@ -6,7 +6,7 @@
 //! - [`log`], [`counters`]: what is said, and what was moved.
 //! - [`geometry`], [`memory`], [`ring`]: how large the buffer is, where it lies, who may touch which byte of it.
 //! - [`pace`], [`rate`], [`stride`]: how fast each side may go, and in which steps.
-//! - [`descriptor`], [`input`], [`output`], [`network`]: files, pipes, devices and connections.
+//! - [`descriptor`], [`input`], [`output`], `connection`, [`network`]: files, pipes, devices and connections.
 //! - [`question`], [`media`]: changing volumes.
 //! - [`reader`], [`writer`], [`hash`]: the threads that move bytes.
 //! - [`status`], `bar`, [`view`], [`takers`], [`watchdog`], `signals`, [`run`]: what is seen, what ends a run early, and the thread that waits for all.
@@ -16,6 +16,7 @@
 //! process's end is what frees a thread that sits in `read` or `write`.
 
 mod bar;
+mod connection;
 pub mod counters;
 pub mod descriptor;
 pub mod geometry;

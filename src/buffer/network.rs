@@ -193,8 +193,11 @@ fn split(address: &str) -> Option<(&str, &str)> {
 
 /// Refuses what the C library would take for another port: an empty one, 0, and numbers past 65535.
 fn check_port(port: &str, address: &str) -> Result<(), Fatal> {
-    let number = port.bytes().all(|byte| byte.is_ascii_digit());
-    if number && port.parse::<u16>().unwrap_or(0) == 0 {
+    // Blanks and a sign before the digits are nothing to it.
+    let digits = port.trim_ascii_start();
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if number && digits.parse::<u16>().unwrap_or(0) == 0 {
         return Err(Fatal::new(format!(
             "invalid port '{port}' in '{address}': must be 1..65535 or the name of a service"
         )));
@@ -277,10 +280,10 @@ mod tests {
 
     #[test]
     fn ports_that_the_c_library_would_bend_are_refused() {
-        for port in ["", "0", "65536", "99999999999"] {
+        for port in ["", "0", "65536", "99999999999", "+0", " 70000", " "] {
             assert!(check_port(port, "x").is_err(), "{port}");
         }
-        for port in ["1", "65535", "http"] {
+        for port in ["1", "65535", "http", "+80", " 80"] {
             assert!(check_port(port, "x").is_ok(), "{port}");
         }
     }

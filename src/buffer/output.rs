@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::descriptor::{Handle, Kind, examine};
+use super::connection;
+use super::descriptor::{self, Handle, Kind, examine};
 use super::log::Log;
 
 /// How a file of `-o` is opened.
@@ -88,6 +89,25 @@ impl Output {
         self.handle = Handle::Owned(OpenOptions::new().write(true).open("/dev/null")?.into());
         self.direct = false;
         Ok(())
+    }
+
+    /// `write(2)`; waits also where others have made the descriptor non-blocking, and as long as a peer moves.
+    pub fn write(&self, data: &[u8]) -> Result<usize, Errno> {
+        match &self.handle {
+            Handle::Inherited(fd) => descriptor::write_shared(*fd, data),
+            Handle::Owned(fd) if self.kind == Kind::Socket => connection::write(fd.as_fd(), data),
+            Handle::Owned(fd) => descriptor::write(fd.as_fd(), data),
+        }
+    }
+
+    /// All is written: a connection is seen to its end. `moved` is called while the peer still takes something.
+    pub fn finish(&self, moved: impl Fn()) -> Result<(), Errno> {
+        match &self.handle {
+            _ if self.kind != Kind::Socket => Ok(()),
+            // Others may go on writing there: its end is not known here.
+            Handle::Inherited(fd) => connection::error(*fd).map_or(Ok(()), Err),
+            Handle::Owned(fd) => connection::finish(fd.as_fd(), moved),
+        }
     }
 
     /// Whether direct I/O was in the way, and no longer is: the write may be tried again.

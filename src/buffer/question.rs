@@ -91,7 +91,7 @@ fn key(is_answer: impl Fn(u8) -> bool) -> Option<u8> {
     let stderr = io::stderr();
     let mut byte = [0];
     loop {
-        match descriptor::read(stderr.as_fd(), &mut byte) {
+        match descriptor::read_shared(stderr.as_fd(), &mut byte) {
             Ok(1) if is_answer(byte[0]) => return Some(byte[0]),
             Ok(1) => {}
             _ => return None,

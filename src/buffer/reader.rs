@@ -123,7 +123,8 @@ impl Reader {
             return false;
         }
         let name = self.input.name().to_owned();
-        match self.changer.change(Side::Input, name.as_ref(), *volume, &self.counters, &self.log) {
+        let written = self.counters.main_written();
+        match self.changer.change(Side::Input, name.as_ref(), *volume, written, &self.counters, &self.log) {
             Change::Done => match self.input.reopen(&self.log) {
                 Ok(()) => true,
                 Err(fatal) => {
@@ -156,7 +157,7 @@ impl Records {
             return Ok(self.give(space));
         }
         loop {
-            let result = descriptor::read(input.as_fd(), space);
+            let result = input.read(space);
             log.io(|| format!("inputThread: read(In, {}) = {result:?}", space.len()));
             match result {
                 Err(Errno::EINVAL) if input.end_direct(log) => {}
@@ -170,7 +171,7 @@ impl Records {
         let mut size = (space.len() * 2).max(input.native_block() as usize);
         loop {
             self.record.resize(size, 0);
-            match descriptor::read(input.as_fd(), &mut self.record) {
+            match input.read(&mut self.record) {
                 Err(Errno::ENOMEM) if size < LARGEST_RECORD => size = (size * 2).min(LARGEST_RECORD),
                 Err(error) => {
                     self.record.clear();

@@ -84,7 +84,10 @@ impl Progress {
             Event::Read => self.reading = false,
             Event::Written(index, result) => {
                 takers.forget(index);
-                self.outputs[index] = Some(result);
+                // What was said first was the reason.
+                if self.outputs[index].is_none() {
+                    self.outputs[index] = Some(result);
+                }
             }
             Event::Hashed(index, hash) => self.hashes[index] = Some(hash),
         }
@@ -130,7 +133,7 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         _ => None,
     };
     let bar = plan.show.bar && plan.show.on_terminal;
-    let takers = Takers::new(if plan.hashes.is_empty() { &plan.outputs } else { &[] }, counters.clone());
+    let takers = Takers::new(&plan.outputs, counters.clone());
     let view = View {
         names: plan.outputs.iter().map(|output| output.name().to_owned()).collect(),
         unopened: plan.unopened,
@@ -156,7 +159,7 @@ pub fn run(plan: Plan, log: &Arc<Log>) -> Result<u8, Fatal> {
         log: log.clone(),
     };
     let mut drains = drains.into_iter();
-    start_writers(plan.outputs, &plan.manner, &mut drains, &ring, &counters, log, &wires)?;
+    start_writers(plan.outputs, &plan.manner, &takers, &mut drains, &ring, log, &wires)?;
     start_hashes(&plan.hashes, drains, &wires)?;
     start_reader(reader, filler, &ring, &wires)?;
     let terminal = view.terminal.clone();
@@ -185,7 +188,7 @@ fn wait(mut view: View, mut takers: Takers, wires: &Wires) -> Result<u8, Fatal> 
         }
         if takers.are_watched() && last_look.elapsed() >= LOOK {
             last_look = Instant::now();
-            for (index, error) in takers.all_lost() {
+            for (index, error) in takers.lost() {
                 let main = index + 1 == view.names.len();
                 say_lost(&view.names[index], main.then(|| view.counters.main_written()), error, &view.log);
                 progress.note(Event::Written(index, Err(Failure(super::why(error)))), &mut takers);
@@ -211,20 +214,23 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Fatal
 fn start_writers(
     outputs: Vec<Output>,
     manner: &Manner,
+    takers: &Takers,
     drains: &mut impl Iterator<Item = Drain>,
     ring: &Arc<Ring>,
-    counters: &Arc<Counters>,
     log: &Arc<Log>,
     wires: &Wires,
 ) -> Result<(), Fatal> {
     let last = outputs.len().saturating_sub(1);
+    let last_named = outputs.iter().rposition(|output| output.path().is_some());
     for ((index, output), drain) in outputs.into_iter().enumerate().zip(drains) {
         if output.kind() == Kind::Pipe {
             widen_pipe(std::os::fd::AsFd::as_fd(&output));
         }
         let main = index == last;
-        let (manner, counters, log) = (manner.clone(), counters.clone(), log.clone());
-        let writer = Writer { output, index, main, manner, counters, log };
+        let has_volumes = Some(index) == last_named;
+        let (manner, end, counters, log) =
+            (manner.clone(), takers.end(index), takers.counters.clone(), log.clone());
+        let writer = Writer { output, index, main, has_volumes, end, manner, counters, log };
         let (ring, events) = (ring.clone(), wires.events.clone());
         spawn(format!("output {index}"), move || {
             let result = writer.run(&ring, drain);

@@ -25,6 +25,7 @@ use super::pace::Pace;
 use super::rate::Rate;
 use super::ring::{Drain, Ring};
 use super::stride::Stride;
+use super::takers::OtherEnd;
 use super::why;
 
 /// Fewer bytes are copied into a pipe: each page given takes up one of the pipe's places, however little is on it.
@@ -33,6 +34,10 @@ const LEAST_GIVEN: usize = 64 << 10;
 /// What is written to a pipe at once is not mixed with what others write there, up to so many bytes (pipe(7)). More is
 /// cut, if at all, where a page ends: at a multiple of it.
 const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// After so many volumes that a command has brought, one after the other, and that took nothing, there is no more hope:
+/// it brings the same one again and again.
+const MOST_REFUSED: u32 = 3;
 
 /// How an output is written.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +48,8 @@ pub struct Manner {
     pub pause: Duration,
     /// Bytes in a block.
     pub block: usize,
-    /// `-d`: bytes in a write to a device, instead of a block.
-    pub record: Option<usize>,
+    /// `-d`: each write to a device is one of its own blocks.
+    pub device_blocks: bool,
     /// `-D`: bytes on a volume, whole blocks.
     pub volume: Option<u64>,
     /// `-W`: somebody looks whether bytes move.
@@ -61,8 +66,12 @@ pub struct Writer {
     pub output: Output,
     /// Its place on the command line.
     pub index: usize,
-    /// Whether it is the last of the command line: only that one has volumes.
+    /// Whether it is the last of the command line.
     pub main: bool,
+    /// Whether it is the last of those that `-o` names: only that one has volumes.
+    pub has_volumes: bool,
+    /// Where it leads.
+    pub end: OtherEnd,
     /// How it is written.
     pub manner: Manner,
     /// Bytes moved so far.
@@ -90,25 +99,36 @@ struct Volume {
     written: u64,
     start: Instant,
     warned_of_end: bool,
+    // How many before it, up to the last, have taken nothing since they were brought.
+    refused: u32,
+}
+
+impl Volume {
+    fn new(number: u64, refused: u32) -> Self {
+        Volume { number, written: 0, start: Instant::now(), warned_of_end: false, refused }
+    }
 }
 
 impl Writer {
     /// Writes all that the drain has. The reason if it could not; the message is said already.
     pub fn run(mut self, ring: &Ring, mut drain: Drain) -> Result<(), Failure> {
         let name = self.output.name().to_owned();
-        if self.main {
+        let fits = if self.main {
             self.log.info(&format!("outputThread: starting output on {name}..."));
+            Ok(())
         } else if self.output.kind() == Kind::Device {
-            let native = self.output.native_block();
-            self.log.info(&format!("blocksize is {native} bytes on output device"));
+            self.check_device_block()
         } else {
             self.log.info(&format!("no device on output stream {name}"));
-        }
-        let result = self.write_all(ring, &mut drain).and_then(|()| {
+            Ok(())
+        };
+        let written = fits.and_then(|()| self.write_all(ring, &mut drain));
+        let result = written.and_then(|()| self.finish()).and_then(|()| {
             let thread = if self.main { "outputThread: " } else { "" };
             self.log.info(&format!("{thread}syncing {name}..."));
             self.sync()
         });
+        self.end.let_go();
         // Said before the drain goes: whoever sees the place empty finds the count right.
         if result.is_err() {
             self.counters.written[self.index].fail();
@@ -121,7 +141,7 @@ impl Writer {
 
     fn write_all(&mut self, ring: &Ring, drain: &mut Drain) -> Result<(), Failure> {
         let mut pace = Pace::default();
-        let mut volume = Volume { number: 1, written: 0, start: Instant::now(), warned_of_end: false };
+        let mut volume = Volume::new(1, 0);
         let mut taken = 0;
         let mut in_block = 0;
         let mut stride = Stride::new(self.manner.watched);
@@ -175,7 +195,8 @@ impl Writer {
     /// How many of `len` bytes to give to one `write`, `in_block` bytes after the beginning of a block.
     fn most_at_once(&self, len: usize, in_block: usize, rate: Option<u64>, stride: &Stride) -> usize {
         let rest_of_block = len.min(self.manner.block - in_block);
-        if let Some(record) = self.manner.record {
+        if self.manner.device_blocks && self.output.kind() == Kind::Device {
+            let record = usize::try_from(self.output.native_block()).unwrap_or(usize::MAX);
             return rest_of_block.min(record);
         }
         if self.writes_records() {
@@ -203,13 +224,13 @@ impl Writer {
     }
 
     fn volume_is_full(&self, volume: &Volume) -> bool {
-        self.main && self.manner.volume.is_some_and(|size| volume.written >= size)
+        self.has_volumes && self.manner.volume.is_some_and(|size| volume.written >= size)
     }
 
     /// Writes at least one byte, on the next medium if this one has ended.
     fn write_some(&mut self, data: &[u8], volume: &mut Volume) -> Result<usize, Failure> {
         loop {
-            let result = descriptor::write(self.output.as_fd(), data);
+            let result = self.output.write(data);
             self.log.io(|| format!("outputThread: writing {}: {result:?}", data.len()));
             match result {
                 // A write of something that takes nothing would come round for ever.
@@ -230,26 +251,34 @@ impl Writer {
     }
 
     fn has_next_volume(&self) -> bool {
-        self.main && self.output.path().is_some() && self.manner.changer.can_ask()
+        self.has_volumes && self.manner.changer.can_ask()
     }
 
     /// Closes this volume and opens the next.
     fn next_volume(&mut self, volume: &mut Volume) -> Result<(), Failure> {
-        let block = self.counters.main_written() / self.manner.block as u64;
+        let refused = if volume.number > 1 && volume.written == 0 { volume.refused + 1 } else { 0 };
+        if refused == MOST_REFUSED && self.manner.changer.autoload.is_there() {
+            self.log.error(&format!("the last {refused} volumes had no space for a single byte"));
+            return Err(self.fail(Errno::ENOSPC));
+        }
+        let written = self.counters.written[self.index].bytes.load(Ordering::Relaxed);
+        let block = written / self.manner.block as u64;
         self.log.info(&format!("end of volume - last block on volume: {block}"));
         self.sync()?;
+        self.end.let_go();
         if let Err(error) = self.output.close() {
             return Err(self.fail_io("error closing", &error));
         }
         self.log.info(&format!("time for writing volume: {:.6}sec.", volume.start.elapsed().as_secs_f64()));
         volume.number += 1;
         let path = self.output.path().map_or_else(PathBuf::new, PathBuf::from);
-        let failed = match self.manner.changer.change(Side::Output, &path, volume.number, &self.counters, &self.log)
-        {
+        let change =
+            self.manner.changer.change(Side::Output, &path, volume.number, written, &self.counters, &self.log);
+        let failed = match change {
             Change::Done => match self.output.reopen(&self.log) {
                 Ok(()) => {
-                    *volume =
-                        Volume { number: volume.number, written: 0, start: Instant::now(), warned_of_end: false };
+                    *volume = Volume::new(volume.number, refused);
+                    self.end.watch(&self.output);
                     return Ok(());
                 }
                 Err(error) => return Err(self.fail_io("unable to open output", &error)),
@@ -261,6 +290,35 @@ impl Writer {
         };
         self.log.error(&failed);
         Err(Failure("canceled".into()))
+    }
+
+    /// What the system says of another device than the main one: its blocks, and whether ours fit them.
+    fn check_device_block(&self) -> Result<(), Failure> {
+        let (native, block) = (self.output.native_block(), self.manner.block);
+        self.log.info(&format!("blocksize is {native} bytes on output device"));
+        if (block as u64).is_multiple_of(native) {
+            return Ok(());
+        }
+        let name = self.output.name();
+        self.log.warning(&format!(
+            "Blocksize should be a multiple of the blocksize of the output device!\n\
+             This can cause problems with some device/OS combinations...\n\
+             Blocksize on output device {name} is {native} (transfer block size is {block})"
+        ));
+        if !self.manner.device_blocks {
+            return Ok(());
+        }
+        self.log.error("unable to set output blocksize");
+        Err(Failure(why(Errno::EINVAL)))
+    }
+
+    /// All is written. A connection may still break before its peer has all of it.
+    fn finish(&self) -> Result<(), Failure> {
+        // What still moves there is no stall.
+        let moved = || {
+            self.counters.rests.fetch_add(2, Ordering::Relaxed);
+        };
+        self.output.finish(moved).map_err(|error| self.fail(error))
     }
 
     fn sync(&self) -> Result<(), Failure> {

@@ -31,6 +31,21 @@ fn what_is_not_understood_is_a_warning() {
 }
 
 #[test]
+fn the_level_holds_for_the_lines_after_it() {
+    for text in [
+        "verbose = 0\nfoo = 1\n",
+        "foo = 1\nverbose = 0\nfoo = 2\n",
+        "verbose = 0\nfoo = 1\nverbose = 3\nfoo = 2\n",
+    ] {
+        for line in ["-q", "-q -v3", "-q -v0"] {
+            let [real, ours] = BOTH.map(|program| said(program, text, line));
+            assert_eq!(ours, real, "{text} {line}");
+        }
+    }
+    assert_eq!(said(Program::Lvpipe, "verbose = 0\nfoo = 1\n", "-q"), "");
+}
+
+#[test]
 fn the_manual_is_right_where_mbuffer_is_not() {
     assert!(said(Program::Lvpipe, "totalmem = 16M", "-v4").contains("mbuffer: 1024 blocks with 16kiB\n"));
     assert_eq!(said(Program::Lvpipe, "  showstatus = no", ""), "");

@@ -91,6 +91,46 @@ fn a_new_file_has_the_mode_of_the_umask() {
 }
 
 #[test]
+fn with_d_each_device_is_written_in_its_own_blocks() {
+    // /dev/null says that it has blocks of 4096 bytes; what is no device is written as ever.
+    for (outputs, cut) in
+        [("-o /dev/null", true), ("-o out -o /dev/null", true), ("-o /dev/null -o out", true), ("-o out", false)]
+    {
+        let place = Place::new();
+        let line = format!("-v6 -d -s 64k {outputs}");
+        let outcome = place.line(Program::Lvpipe, &line, &bytes(300_000)).expect(0);
+        let writes = |len: usize| outcome.err.contains(&format!("outputThread: writing {len}: Ok({len})\n"));
+        assert_eq!((writes(4096), writes(65_536)), (cut, outputs.contains("out")), "{outcome}");
+    }
+    // Blocks that do not fit those of a device: with -d that output is lost, and not the others.
+    for outputs in
+        ["-o /dev/null -o out", "-d -o /dev/null -o out", "-o out -o /dev/null", "-d -o out -o /dev/null"]
+    {
+        let [real, ours] = BOTH.map(|program| {
+            let place = Place::new();
+            let outcome = place.line(program, &format!("-q -s 10k {outputs}"), &bytes(300_000));
+            // The real one says that the output was lost for "Success".
+            let said = outcome.err.replace("/dev/null: Success\n", "/dev/null: Invalid argument\n");
+            (outcome.code(), said, std::fs::read(place.path("out")).ok())
+        });
+        assert!(ours == real, "{outputs}: {} {}\n{} {}", ours.0, ours.1, real.0, real.1);
+    }
+}
+
+#[test]
+fn the_buffer_is_locked_wherever_it_lies() {
+    for place_of_buffer in ["", "-t", "-T buffer"] {
+        let [real, ours] = BOTH.map(|program| {
+            let line = format!("-q -v4 -m 1M -L {place_of_buffer}");
+            let outcome = Place::new().line(program, &line, b"data").expect(0);
+            outcome.err.lines().filter(|line| line.contains(" lock")).map(str::to_owned).collect::<Vec<_>>()
+        });
+        assert_eq!(ours, ["mbuffer: memory locked successfully"], "{place_of_buffer}");
+        assert_eq!(ours, real, "run as root: the real one cannot lock memory otherwise");
+    }
+}
+
+#[test]
 fn streams_that_are_closed_are_reported() {
     for (redirection, message) in
         [("<&-", "error reading at offset 0x0: Bad file descriptor"), (">&-", "unable to open output <stdout>: ")]

@@ -210,6 +210,115 @@ fn a_receiver_that_resets_is_an_error_also_while_the_input_is_idle() {
     drop(stdin);
 }
 
+/// Closes a connection with a reset.
+fn reset(peer: TcpStream) {
+    socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).expect("set");
+}
+
+/// A sender that has one peer beside other outputs; its peer has got the first block.
+fn beside(place: &Place, others: &str) -> (Child, std::process::ChildStdin, TcpStream, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let line = format!("-q -s 64k -O 127.0.0.1:{port} {others}");
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let mut command = place.command(Program::Lvpipe, &args);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&bytes(64 << 10)).expect("taken");
+    let (mut peer, _) = listener.accept().expect("a connection");
+    peer.read_exact(&mut vec![0; 64 << 10]).expect("a block");
+    (child, stdin, peer, port)
+}
+
+#[test]
+fn a_receiver_that_resets_beside_a_plain_output_is_an_error_and_the_output_is_complete() {
+    // The real one ends with 0. Found by a look while nothing comes; or at the end, when there was no time for one.
+    for idle in [Duration::from_millis(1500), Duration::ZERO] {
+        let place = Place::new();
+        let (mut child, mut stdin, peer, port) = beside(&place, "-o out");
+        reset(peer);
+        thread::sleep(idle);
+        if !idle.is_zero() {
+            // More than the peer got: only the file takes it.
+            stdin.write_all(&bytes(100_000)).expect("taken");
+        }
+        drop(stdin);
+        assert_eq!(code(wait(&mut child, "mbuffer")), 1);
+        let err = said(&mut child);
+        let told = format!(
+            "mbuffer: error: error writing to 127.0.0.1:{port}: Connection reset by peer\n\
+             mbuffer: warning: error during output to 127.0.0.1:{port}: Connection reset by peer\n"
+        );
+        assert!(err.ends_with(&told), "{err}");
+        let expected = if idle.is_zero() { bytes(64 << 10) } else { [bytes(64 << 10), bytes(100_000)].concat() };
+        assert!(place.read("out") == expected);
+    }
+}
+
+#[test]
+fn a_receiver_that_resets_with_the_last_bytes_still_on_their_way_is_an_error() {
+    // The real one has ended with 0 long before.
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    listener.set_recv_buffer_size(32 << 10).expect("set");
+    listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address").into()).expect("a port");
+    listener.listen(1).expect("set");
+    let port = listener.local_addr().expect("an address").as_socket().expect("of TCP").port();
+    let place = Place::new();
+    let command = place.command(Program::Lvpipe, &["-q", "-O", &format!("127.0.0.1:{port}")]);
+    let peer = thread::spawn(move || {
+        let (peer, _) = listener.accept().expect("a connection");
+        thread::sleep(Duration::from_millis(700));
+        reset(peer.into());
+    });
+    let outcome = finish(command, &bytes(500_000)).expect(1);
+    peer.join().expect("no panic");
+    assert!(outcome.err.contains("error writing to 127.0.0.1:"), "{outcome}");
+}
+
+#[test]
+fn a_slow_receiver_is_not_given_up_while_it_takes_something() {
+    // The real one gives it up: a write that waits is woken only when a third of the socket's buffer is free.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let place = Place::new();
+    let line = format!("-q -s 64k --tcptimeo 400ms -O 127.0.0.1:{port}");
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let command = place.command(Program::Lvpipe, &args);
+    let peer = thread::spawn(move || {
+        let (mut peer, _) = listener.accept().expect("a connection");
+        let (start, mut got, mut some) = (Instant::now(), Vec::new(), vec![0; 8000]);
+        loop {
+            let len = peer.read(&mut some).expect("data");
+            got.extend_from_slice(&some[..len]);
+            if len == 0 {
+                return got;
+            }
+            if start.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+    });
+    let outcome = finish(command, &bytes(30_000_000)).expect(0);
+    assert_eq!(outcome.err, "");
+    assert!(peer.join().expect("no panic") == bytes(30_000_000));
+}
+
+#[test]
+fn a_time_out_of_less_than_nothing_is_none() {
+    for program in BOTH {
+        let place = Place::new();
+        let port = free_port();
+        let line = format!("-q --tcptimeo 100ms --tcptimeo -1 -I {port} -o got");
+        let mut child = receiver(&place, program, &line, port);
+        let mut sender = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        thread::sleep(Duration::from_millis(600));
+        sender.write_all(b"hello").expect("sent");
+        drop(sender);
+        assert_eq!(code(wait(&mut child, "the receiver")), 0, "{program:?}");
+        assert_eq!(place.read("got"), b"hello");
+    }
+}
+
 #[test]
 fn several_peers_that_reset_end_it_with_status_1() {
     // The real one hangs in one of seven such runs.

@@ -6,16 +6,16 @@ use crate::pair::{BOTH, Place, Program, bytes, code, finish, free_port, wait};
 
 #[test]
 fn backup_programs_do_not_notice() {
-    let input = bytes(3_000_000);
     let lines = [
-        "-q -s 128k -m 16M",            // syncoid
-        "-q -s128k -m100M",             // zfs-autobackup
-        "-q -s128k -m16M -R4000k",      // zfs-autobackup with a limit
-        "-v 1 -q -m 25%",               // btrbk, stream_buffer
-        "-v 1 -q -r 10m",               // btrbk, rate_limit
-        "-v 1 -q -s 256k -m 16m -R 5m", // btrbk
+        ("-q -s 128k -m 16M", 3_000_000),            // syncoid
+        ("-q -s128k -m100M", 3_000_000),             // zfs-autobackup
+        ("-q -s128k -m16M -R400k", 300_000),         // zfs-autobackup with a limit: so much takes most of a second
+        ("-v 1 -q -m 25%", 3_000_000),               // btrbk, stream_buffer
+        ("-v 1 -q -r 10m", 3_000_000),               // btrbk, rate_limit
+        ("-v 1 -q -s 256k -m 16m -R 5m", 3_000_000), // btrbk
     ];
-    for line in lines {
+    for (line, len) in lines {
+        let input = bytes(len);
         for program in BOTH {
             let outcome = Place::new().line(program, line, &input).expect(0);
             assert!(outcome.out == input, "{program:?} {line}");

@@ -38,8 +38,19 @@ fn a_volume_that_is_just_full_at_the_end_is_the_last() {
 }
 
 #[test]
-fn only_the_last_output_has_volumes() {
+fn only_the_last_named_output_has_volumes() {
     let input = bytes(3_000_000);
+    // The real one cuts standard output, and puts the rest of it into a file of the name <stdout>.
+    for line in ["-o - -o out", "-o out -o -"] {
+        let place = Place::new();
+        place.write("change", b"echo $MBUFFER_VOL $MBUFFER_NUMOUT >> figures; cat out >> whole");
+        let mut args = vec!["-q", "-s", "64k", "-D", "1M", "-A", "sh change"];
+        args.extend(line.split_whitespace());
+        let outcome = place.run(Program::Lvpipe, &args, &input).expect(0);
+        assert!(outcome.out == input, "{line}");
+        assert!([place.read("whole"), place.read("out")].concat() == input, "{line}");
+        assert_eq!(place.read("figures"), b"2 1048576\n3 2097152\n", "{line}");
+    }
     let place = Place::new();
     place
         .run(Program::Lvpipe, &["-q", "-s", "64k", "-D", "1M", "-A", "true", "-o", "a", "-o", "b"], &input)
@@ -85,9 +96,37 @@ fn autoload_time_and_watchdog_are_held_against_each_other_by_the_second() {
 }
 
 #[test]
+fn a_command_that_brings_the_same_full_medium_again_and_again_is_the_end() {
+    // The real one goes on for ever.
+    for options in ["", "--tapeaware"] {
+        let place = Place::new();
+        let mut args = vec!["-q", "-s", "64k", "-A", "echo x >> asked", "-o", "/dev/full"];
+        args.extend(options.split_whitespace());
+        let outcome = place.run(Program::Lvpipe, &args, &bytes(300_000)).expect(1);
+        let expected = "mbuffer: error: the last 3 volumes had no space for a single byte\n\
+            mbuffer: error: outputThread: error writing to /dev/full at offset 0x0: No space left on device\n\
+            mbuffer: warning: error during output to /dev/full: No space left on device\n";
+        assert_eq!(outcome.err, expected);
+        assert_eq!(place.read("asked"), b"x\nx\nx\n");
+    }
+}
+
+#[test]
+fn the_command_does_not_learn_the_key_of_the_links() {
+    let place = Place::new();
+    let change = "env > environment";
+    let mut command = place.command(Program::Lvpipe, &["-q", "-s", "64k", "-D", "64k", "-A", change, "-o", "out"]);
+    command.env("LVPIPE_KEY", "secret").env("OTHER", "told");
+    finish(command, &bytes(100_000)).expect(0);
+    let environment = String::from_utf8_lossy(&place.read("environment")).into_owned();
+    assert!(environment.contains("OTHER=told") && !environment.contains("LVPIPE_KEY"), "{environment}");
+}
+
+#[test]
 fn standard_output_has_no_volumes() {
     // The real one writes the rest to a file that is called <stdout>.
-    Place::new().line(Program::Lvpipe, "-s 64k -D 1M -o -", &bytes(3_000_000)).expect(1);
+    let outcome = Place::new().line(Program::Lvpipe, "-s 64k -D 1M -o -", &bytes(3_000_000)).expect(1);
+    assert_eq!(outcome.err, "mbuffer: fatal: Setting OutVolsize without an output device doesn't make sense!\n");
 }
 
 #[test]

@@ -82,29 +82,29 @@ pub fn paths() -> Vec<PathBuf> {
     paths
 }
 
-/// Reads one file; one that is not there has no settings.
-pub fn read(path: &Path, log: &Log) -> Vec<Setting> {
+/// Reads one file; one that is not there has no settings. Each is given to `configure` where it stands: `verbose` holds
+/// for what is said of the lines after it.
+pub fn read(path: &Path, log: &Log, mut configure: impl FnMut(Setting)) {
     let shown = path.display();
     let text = match owned_text(path) {
         Ok(Some(text)) => text,
         Ok(None) => {
             log.warning(&format!("ignoring config file '{shown}' from different user"));
-            return Vec::new();
+            return;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             log.info(&format!("no config file {shown}"));
-            return Vec::new();
+            return;
         }
         Err(error) => {
             log.warning(&format!("error opening config file {shown}: {}", reason(&error)));
-            return Vec::new();
+            return;
         }
     };
     log.info(&format!("reading config file {shown}"));
-    let mut settings = Vec::new();
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
         match parse_line(line) {
-            Ok(setting) => settings.extend(setting),
+            Ok(setting) => setting.into_iter().for_each(&mut configure),
             Err(Trouble::NoPair) => {
                 let line = String::from_utf8_lossy(line);
                 log.warning(&format!("config file {shown}, line {}: error parsing '{line}'", number + 1));
@@ -113,7 +113,6 @@ pub fn read(path: &Path, log: &Log) -> Vec<Setting> {
             Err(Trouble::Error(message)) => log.error(&message),
         }
     }
-    settings
 }
 
 /// The file's text; `None` if it belongs to neither this user nor root.

@@ -81,14 +81,16 @@ was full.
 .SH SEVERAL OUTPUTS
 Each gets every byte. The slowest sets the pace once the buffer is full. One that fails is left out with a message; the
 others go on, and the exit status is 1. When the last is gone the run ends at once, unless a hash is still to be made.
-That also holds while the input is idle: a connection that was reset, or a pipe whose reader went away before it got all
-that was read, is noticed within a second.
+That also holds while the input is idle: a connection that was reset, or a pipe or FIFO whose reader went away before it
+got all that was read, is noticed within a second. A connection is seen to its end: status 0 means that the peer's
+system has every byte.
 .SH VOLUMES
 At the end of an output's medium, or after -D bytes, and at the end of each of -n input media, the device is closed, the
 command of -A is run, and the device is opened again. Without a command the terminal is asked, if standard error is one:
 for an output Return goes on, for an input the keys y and n are the answer, without Return. If there is neither a
 command nor a terminal, the end of an output's medium is an error, and the first input medium is the only one. Of several
-outputs only the last has volumes.
+outputs only the last that -o names has volumes. Three media from a command, one after the other, on which nothing could
+be written, are an error.
 .SH HASHES
 The names are those of --hash list. Of libgcrypt's, SHAKE128 and SHAKE256 are left out: they have no length of their
 own.
@@ -98,7 +100,7 @@ Read in this order, each overriding the one before:
 .IR /usr/etc/mbuffer.rc ,
 .IR ~/.mbuffer.rc ,
 and the file that $MBUFFERRC names. Options override them all, and -m discards their blocksize and numblocks. What is
-not understood is ignored with a warning; for verbose and tcptimeout it is an error, and the exit status 1. A file
+not understood is ignored with a warning, if verbose in a line before lets it through; for verbose and tcptimeout it is an error, and the exit status 1. A file
 that belongs to another user than root or oneself is ignored. A line is \fIkey\fR = \fIvalue\fR; keys in any case, a
 colon or blank will do as well, and # begins a comment. Booleans are yes, on, 1, true, and no, off, 0, false.
 "#;
@@ -112,6 +114,11 @@ last output is gone it ends, also while the input is idle.
 The space for the file of -t and -T is reserved at the start. Messages always go to standard error.
 .IP \(bu
 Rates are kept below the size of a block, and charged by the byte.
+.IP \(bu
+--tcptimeo ends only a peer that moves nothing for so long. Standard streams that another process has made non-blocking
+are waited for. SIGPIPE is ignored, also when it is sent by hand.
+.IP \(bu
+With -D and -o - the last output that has a name has volumes, never standard output.
 .IP \(bu
 What makes mbuffer crash or hang is refused with a message that names the option. The hashes shake128 and shake256 are
 left out, --direct does nothing, and the lines of -v 5 and -v 6 are lvpipe's own.

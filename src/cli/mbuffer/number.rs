@@ -171,7 +171,8 @@ fn is_nan_or_infinite(text: &[u8]) -> bool {
     word.starts_with(b"nan") || word.starts_with(b"inf")
 }
 
-/// A time with its unit, in milliseconds; without a unit it is milliseconds already. What is wrong if it is none.
+/// A time with its unit, in milliseconds; without a unit it is milliseconds already. A negative one is 0, which means
+/// never. What is wrong if it is none.
 pub fn milliseconds(text: &[u8]) -> Result<u64, &'static str> {
     let (number, rest) = strtod(text).ok_or("time argument")?;
     let unit = rest.trim_ascii().to_ascii_lowercase();
@@ -185,8 +186,8 @@ pub fn milliseconds(text: &[u8]) -> Result<u64, &'static str> {
     };
     let milliseconds = number * factor;
     // The kernel keeps socket time-outs in jiffies of a signed long: a century is surely enough, and surely fits.
-    let fits = (0.0..=3.2e12).contains(&milliseconds);
-    fits.then_some(milliseconds.ceil() as u64).ok_or("time argument")
+    let fits = milliseconds <= 3.2e12;
+    fits.then_some(milliseconds.ceil().max(0.0) as u64).ok_or("time argument")
 }
 
 #[cfg(test)]
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn times_have_units_and_milliseconds_have_none() {
-        let rows: [(&str, Option<u64>); 8] = [
+        let rows: [(&str, Option<u64>); 10] = [
             ("250", Some(250)),
             ("3sec", Some(3000)),
             ("2 s", Some(2000)),
@@ -271,7 +272,9 @@ mod tests {
             ("500us", Some(1)),
             ("0", Some(0)),
             ("3days", None),
-            ("-1", None),
+            ("-1", Some(0)),
+            ("-3 min", Some(0)),
+            ("1e300", None),
         ];
         for (text, expected) in rows {
             assert_eq!(milliseconds(text.as_bytes()).ok(), expected, "{text}");

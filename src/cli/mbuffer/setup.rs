@@ -249,8 +249,14 @@ impl Setup {
     }
 
     fn listen(&mut self, address: &str) -> Result<(), Fatal> {
-        if self.input_file.is_some() {
-            return Err(Fatal::new("cannot initialize input from network - input from file already set"));
+        match &self.input_file {
+            Some(path) if path.as_os_str() == "-" => {
+                return Err(Fatal::new("cannot initialize input from network - input already set"));
+            }
+            Some(_) => {
+                return Err(Fatal::new("cannot initialize input from network - input from file already set"));
+            }
+            None => {}
         }
         if self.input.is_some() {
             return Err(Fatal::new("cannot initialize input - input already set"));

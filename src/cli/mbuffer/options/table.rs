@@ -43,7 +43,7 @@ pub const OPTIONS: &[Opt] = &[
         &["-L"],
         None,
         "lock buffer in memory (unusable with file-based buffers)",
-        "The buffer is locked in memory. Needs the right to (see RLIMIT_MEMLOCK in getrlimit(2)); without it there is \
+        "The buffer is locked in memory, also that of -t and -T. Needs the right to (see RLIMIT_MEMLOCK in getrlimit(2)); without it there is \
          a warning, and the run goes on.",
     ),
     opt(
@@ -51,15 +51,15 @@ pub const OPTIONS: &[Opt] = &[
         &["-d"],
         None,
         "use blocksize of device for output",
-        "A device is written in its own block size, which must divide the size of a block.",
+        "Each device is written in its own block size, which must divide the size of a block. Other outputs are not.",
     ),
     opt(
         Key::VolumeSize,
         &["-D"],
         Some("size"),
         "assumed output device size (default: infinite/auto-detect)",
-        "A volume of the last output holds this much, rounded down to whole blocks; then the next one is asked for. \
-         Needs -o with a name.",
+        "A volume of the last -o with a name holds this much, rounded down to whole blocks; then the next one is asked \
+         for. Other outputs get everything.",
     ),
     opt(
         Key::StartWriting,
@@ -205,7 +205,8 @@ pub const OPTIONS: &[Opt] = &[
         Some("cmd"),
         "issue command <cmd> to request new volume",
         "The shell command that brings the next volume. It finds the number of the volume in MBUFFER_VOL, the bytes \
-         read and written so far in MBUFFER_NUMIN and MBUFFER_NUMOUT. If it fails, so does the copy.",
+         read and written so far in MBUFFER_NUMIN and MBUFFER_NUMOUT. If it fails, so does the copy; and also if it has \
+         brought three volumes, one after the other, on which nothing could be written.",
     ),
     opt(
         Key::Verbose,
@@ -288,8 +289,9 @@ pub const OPTIONS: &[Opt] = &[
         &["--tcptimeo"],
         Some("time"),
         "TCP send/receive time-out limit in msec",
-        "For later -I and -O: a peer that moves nothing for so long is gone. A number with us, ms, msec, s, sec, m, \
-         min or h; without a unit it is milliseconds. 0 means never; the default is 100 seconds.",
+        "For later -I and -O: a peer that gives or takes nothing for so long is gone. A number with us, ms, msec, s, \
+         sec, m, min or h; without a unit it is milliseconds. 0 and less mean never; the default is 100 seconds. A \
+         peer whose own buffer is full takes nothing until some sixteenth of it is free.",
     ),
     opt(
         Key::TapeAware,

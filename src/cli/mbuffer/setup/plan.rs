@@ -101,14 +101,14 @@ impl Setup {
         if self.least_rate.is_none() && self.start_writing.is_some() && self.start_reading.is_some() {
             return Err(Fatal::new("setting both low watermark and high watermark doesn't make any sense..."));
         }
-        if self.volumes != 1 && !input_file {
-            return Err(Fatal::new(
-                "multi-volume support for input needs an explicitly specified input device (option -i)",
-            ));
-        }
         if self.autoload.is_there() && !input_file && !output_file {
             return Err(Fatal::new(
                 "Setting autoloader time or command without using a device doesn't make any sense!",
+            ));
+        }
+        if self.volumes != 1 && !input_file {
+            return Err(Fatal::new(
+                "multi-volume support for input needs an explicitly specified input device (option -i)",
             ));
         }
         if self.autoload.is_there() && input_file && output_file {
@@ -117,8 +117,8 @@ impl Setup {
             ));
         }
         if let Some(size) = self.volume_size {
-            // Only the last output has volumes: a pipe there would end with the first.
-            if !self.targets.last().is_some_and(named) {
+            // Only an output with a name has volumes: a pipe would end with the first.
+            if !output_file {
                 return Err(Fatal::new("Setting OutVolsize without an output device doesn't make sense!"));
             }
             if size < geometry.block {
@@ -148,7 +148,7 @@ impl Setup {
             _ => format!("mapping temporary file with {total} as buffer"),
         });
         let mut memory = Memory::new(&self.place, geometry.total(), &self.log)?;
-        if self.lock && self.place == Place::Anonymous {
+        if self.lock {
             match memory.lock() {
                 Ok(()) => self.log.info("memory locked successfully"),
                 Err(_) => {
@@ -221,7 +221,6 @@ impl Setup {
     fn manner(&self, geometry: Geometry, outputs: &[Output], stdin: bool, stdout: bool) -> Result<Manner, Fatal> {
         // The memory is mapped, so a block's size fits.
         let block = geometry.block as usize;
-        let mut record = None;
         let device = outputs.last().filter(|main| main.kind() == Kind::Device);
         if device.is_none() {
             self.log.info("no device on output stream");
@@ -237,14 +236,13 @@ impl Setup {
             }
             if self.device_blocks {
                 self.log.info(&format!("setting output blocksize to {native}"));
-                record = Some(native as usize);
             }
         }
         Ok(Manner {
             rate: self.write_rate.map(|most| Rate { most, slope: self.slope(true) }),
             pause: self.pause,
             block,
-            record,
+            device_blocks: self.device_blocks,
             volume: self.volume_size.map(|size| size / geometry.block * geometry.block),
             watched: self.watchdog.is_some(),
             tape_aware: self.tape_aware,
