@@ -48,10 +48,10 @@ fn a_sparse_file_in_the_clear_with_small_and_large_parts() {
 
 #[test]
 fn volumes_that_are_empty_or_one_byte_long() {
-    for (size, data) in [(0, vec![]), (1, vec![0..1]), (1 << 30, vec![]), (4097, vec![4096..4097])] {
+    for (size, data) in [(0, 0..0), (1, 0..1), (1 << 30, 0..0), (4097, 4096..4097)] {
         let scratch = scratch_in_memory();
         let (source, target) = (scratch.path().join("image"), scratch.path().join("copy"));
-        let image = Image::new(size, &data);
+        let image = Image::with_one_run(size, data);
         image.write(&source);
         let server = serve(&["--insecure"], &source);
         run(&mut server.pull(&["-q"], &target)).expect_ok();
