@@ -55,7 +55,7 @@ step 'kill -9 of the puller, and on'
 thin b/second 48m
 fill b/second
 tc qdisc add dev lo root netem rate 30mbit limit 10000
-pulls b/second &
+lvpipe pull --fingerprint "$print" "$url" b/second &
 puller=$!
 grows b/second 3
 kill -KILL $puller
