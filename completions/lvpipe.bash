@@ -19,23 +19,17 @@ _lvpipe() {
             lvpipe,buffer)
                 cmd="lvpipe__subcmd__buffer"
                 ;;
-            lvpipe,completions)
-                cmd="lvpipe__subcmd__completions"
-                ;;
-            lvpipe,doctor)
-                cmd="lvpipe__subcmd__doctor"
-                ;;
             lvpipe,help)
                 cmd="lvpipe__subcmd__help"
                 ;;
             lvpipe,inspect)
                 cmd="lvpipe__subcmd__inspect"
                 ;;
-            lvpipe,man)
-                cmd="lvpipe__subcmd__man"
-                ;;
             lvpipe,map)
                 cmd="lvpipe__subcmd__map"
+                ;;
+            lvpipe,pull)
+                cmd="lvpipe__subcmd__pull"
                 ;;
             lvpipe,recv)
                 cmd="lvpipe__subcmd__recv"
@@ -43,14 +37,11 @@ _lvpipe() {
             lvpipe,send)
                 cmd="lvpipe__subcmd__send"
                 ;;
+            lvpipe,serve)
+                cmd="lvpipe__subcmd__serve"
+                ;;
             lvpipe__subcmd__help,buffer)
                 cmd="lvpipe__subcmd__help__subcmd__buffer"
-                ;;
-            lvpipe__subcmd__help,completions)
-                cmd="lvpipe__subcmd__help__subcmd__completions"
-                ;;
-            lvpipe__subcmd__help,doctor)
-                cmd="lvpipe__subcmd__help__subcmd__doctor"
                 ;;
             lvpipe__subcmd__help,help)
                 cmd="lvpipe__subcmd__help__subcmd__help"
@@ -58,17 +49,20 @@ _lvpipe() {
             lvpipe__subcmd__help,inspect)
                 cmd="lvpipe__subcmd__help__subcmd__inspect"
                 ;;
-            lvpipe__subcmd__help,man)
-                cmd="lvpipe__subcmd__help__subcmd__man"
-                ;;
             lvpipe__subcmd__help,map)
                 cmd="lvpipe__subcmd__help__subcmd__map"
+                ;;
+            lvpipe__subcmd__help,pull)
+                cmd="lvpipe__subcmd__help__subcmd__pull"
                 ;;
             lvpipe__subcmd__help,recv)
                 cmd="lvpipe__subcmd__help__subcmd__recv"
                 ;;
             lvpipe__subcmd__help,send)
                 cmd="lvpipe__subcmd__help__subcmd__send"
+                ;;
+            lvpipe__subcmd__help,serve)
+                cmd="lvpipe__subcmd__help__subcmd__serve"
                 ;;
             *)
                 ;;
@@ -77,7 +71,7 @@ _lvpipe() {
 
     case "${cmd}" in
         lvpipe)
-            opts="-h -V --help --version send recv map inspect doctor man completions buffer help"
+            opts="-h -V --help --version send recv serve pull map inspect buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,36 +198,8 @@ _lvpipe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        lvpipe__subcmd__completions)
-            opts="-h --help bash zsh fish"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        lvpipe__subcmd__doctor)
-            opts="-h --json --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         lvpipe__subcmd__help)
-            opts="send recv map inspect doctor man completions buffer help"
+            opts="send recv serve pull map inspect buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -247,34 +213,6 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__help__subcmd__buffer)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        lvpipe__subcmd__help__subcmd__completions)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        lvpipe__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -316,7 +254,7 @@ _lvpipe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        lvpipe__subcmd__help__subcmd__man)
+        lvpipe__subcmd__help__subcmd__map)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -330,7 +268,7 @@ _lvpipe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        lvpipe__subcmd__help__subcmd__map)
+        lvpipe__subcmd__help__subcmd__pull)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -359,6 +297,20 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__help__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lvpipe__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -406,24 +358,6 @@ _lvpipe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        lvpipe__subcmd__man)
-            opts="-h --install --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --install)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         lvpipe__subcmd__map)
             opts="-h --json --extents --map --thin-metadata --thin-id --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -450,8 +384,82 @@ _lvpipe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        lvpipe__subcmd__pull)
+            opts="-n -W -m -j -v -q -h --create --exec --resume --connections --token-file --fingerprint --insecure --retry-for --stall-timeout --connect-timeout --memory --threads --progress --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --create)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fingerprint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -W)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         lvpipe__subcmd__recv)
-            opts="-I -W -m -j -v -q -h --create --exec --resume --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
+            opts="-I -W -m -j -v -q -h --create --exec --resume --resume-token --listen --port-range --key-file --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -478,10 +486,6 @@ _lvpipe() {
                     return 0
                     ;;
                 --key-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -649,6 +653,76 @@ _lvpipe() {
                     ;;
                 --progress)
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lvpipe__subcmd__serve)
+            opts="-W -s -v -q -h --listen --token-file --cert --cert-key --insecure --max-clients --stall-timeout --grace --part-size --compress --map --thin-metadata --thin-id --no-snapshot --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -W)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --part-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --map)
+                    COMPREPLY=($(compgen -W "auto none" -- "${cur}"))
+                    return 0
+                    ;;
+                --thin-metadata)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thin-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

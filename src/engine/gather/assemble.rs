@@ -4,6 +4,7 @@
 //! whatever came there. Then zeros are looked for, so that they are not written, and the part gets the digest that
 //! the journal records: that of the data in the map's extents, one after the other.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::engine::decode::{Decoding, Halt};
@@ -12,6 +13,7 @@ use crate::engine::sorter::Content;
 use crate::engine::zeros::data_ranges;
 use crate::progress::Stage;
 use crate::usedmap::{Extent, UsedMap};
+use crate::volume::ALIGN;
 use crate::wire::codec::with_decoder;
 use crate::wire::{Codec, Digest, FrameHeader, SegmentKind, Segments, WireError};
 
@@ -61,7 +63,7 @@ impl Gathered {
         self.clear_holes(data);
         let digest = if wants_digest { self.digest(decoding, data) } else { Digest::default() };
         decoding.figures.add_read(self.used());
-        let ranges = data_ranges(data);
+        let ranges = self.ranges(data);
         let Extent { offset, length } = self.place;
         if ranges.is_empty() {
             decoding.figures.add_zeros(self.used());
@@ -81,6 +83,26 @@ impl Gathered {
         segments.push(SegmentKind::Hole, (length - at as u64) as u32);
         let header = FrameHeader::part(offset, &segments, self.used(), Codec::None, &[], digest);
         Ok((header, Content::Part { segments, data: buffer }))
+    }
+
+    /// What is to be written, relative to the part: the map's extents, in whole blocks as the target wants them,
+    /// without the zeros in them.
+    fn ranges(&self, data: &[u8]) -> Vec<Range<usize>> {
+        let mut blocks: Vec<Range<usize>> = Vec::new();
+        for extent in self.extents() {
+            let (begin, end) = (extent.offset - self.place.offset, extent.end() - self.place.offset);
+            let begin = (begin - begin % ALIGN) as usize;
+            let end = (end.next_multiple_of(ALIGN) as usize).min(data.len());
+            match blocks.last_mut() {
+                Some(last) if begin <= last.end => last.end = end,
+                _ => blocks.push(begin..end),
+            }
+        }
+        let found = |blocks: Range<usize>| {
+            let begin = blocks.start;
+            data_ranges(&data[blocks]).into_iter().map(move |range| range.start + begin..range.end + begin)
+        };
+        blocks.into_iter().flat_map(found).collect()
     }
 
     /// Brings the pieces to their places in the buffer.

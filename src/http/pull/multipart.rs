@@ -294,10 +294,13 @@ mod tests {
         [head.as_bytes(), data, b"\r\n"].concat()
     }
 
-    /// The parts' offsets and data, of input cut at these places; and whether the end came.
-    fn read(bytes: &[u8], cuts: &[usize]) -> Result<(Vec<(u64, Vec<u8>)>, bool), Malformed> {
+    /// Offsets and data.
+    type Parts = Vec<(u64, Vec<u8>)>;
+
+    /// Of input cut at these places; and whether the end came.
+    fn read(bytes: &[u8], cuts: &[usize]) -> Result<(Parts, bool), Malformed> {
         let mut reader = Reader::new(BOUNDARY);
-        let mut parts: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut parts = Parts::new();
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
         cuts.extend([0, bytes.len()]);
         cuts.sort_unstable();
