@@ -28,6 +28,7 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -s h -l help -d 'Print help'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print version'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
@@ -90,6 +91,24 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Star
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l listen -d 'Where to listen: a port on all addresses, or on one. `systemd`: on the sockets that systemd hands over' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l token-file -d 'The token that clients must have, in a file; made there if there is none. Else in the environment as LVPIPE_TOKEN, else one is made for this run and printed' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert -d 'The server\'s certificate, and those that vouch for it, as PEM' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert-key -d 'The certificate\'s key, as PEM' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l max-clients -d 'The most connections at a time that have shown the token; more are told to come again' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s W -l stall-timeout -d 'Drop a client that takes nothing of what it asked for, for so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l grace -d 'When it is to end, let what is being sent take so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 8M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l compress -d 'Compression of parts for clients that take zstd: auto, none, zstd or zstd:LEVEL (-7 to 19)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
+none\t'No map: read everything, and find zeros while reading'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l insecure -d 'Plain HTTP, and whoever can connect may read. To do so for other hosts too it must be given twice'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l no-snapshot -d 'Serve a thin LV that is in use as it is, without a temporary snapshot, and an image file even if it changes. What is read is consistent only if nobody writes'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s v -l verbose -d 'Say every request'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors, and what clients have to be given'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
@@ -154,9 +173,10 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -53,7 +53,7 @@ use rustls::ServerConfig;
 
 pub use accept::{Ended, serve};
 pub use certificate::{Fingerprint, Identity};
-pub use names::{encode, unique};
+pub use names::{decode, encode, unique};
 pub use token::{FoundToken, Token};
 pub use volume::{Volume, tag_of_file, tag_of_run};
 
