@@ -26,9 +26,6 @@ use crate::wire::PartSize;
 use announce::Announcement;
 use opened::Opened;
 
-/// What `--compress auto` is: faster than most networks, and shorter by most of what can be had.
-const LEVEL: i32 = 1;
-
 const EXAMPLES: &str = "\
 Examples:
   lvpipe serve vg/vm1                                   on port 8080, with TLS and a token
@@ -211,7 +208,7 @@ impl Serve {
             most_clients: self.max_clients.into(),
             stall: self.stall_timeout.0,
             grace: self.grace.0,
-            level: self.level(),
+            compress: self.compress,
             host,
             is_loopback,
             verbose: self.verbose,
@@ -261,14 +258,6 @@ impl Serve {
         let addresses = listener.local_addresses().into_iter().map(|address| address.ip());
         let addresses: Vec<IpAddr> = addresses.filter(|ip| !ip.is_unspecified()).collect();
         Identity::make(&[host.to_string(), "localhost".to_string()], &addresses)
-    }
-
-    fn level(&self) -> Option<i32> {
-        match self.compress {
-            Compress::Auto => Some(LEVEL),
-            Compress::None => None,
-            Compress::Zstd(level) => Some(level),
-        }
     }
 
     fn say(&self, line: &str) {
