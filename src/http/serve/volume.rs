@@ -254,6 +254,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn extents_that_share_the_last_block_are_read_once() {
+        let volume = volume(8400, &[(8192, 10), (8300, 10)]);
+        let mut read = [0xaa; 8400];
+        volume.read(volume.whole(), &mut read).expect("readable");
+        assert!(read[..8192].iter().all(|byte| *byte == 0) && read[8192] == 1 && read[8250] == 0 && read[8301] != 0);
+        assert_eq!(volume.read.load(Ordering::Relaxed), 208);
+    }
+
+    #[test]
     fn tags_are_strong_and_those_of_files_stay() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let tag = || tag_of_file(&file.as_file().metadata().expect("its metadata"), PartSize::default());
