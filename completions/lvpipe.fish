@@ -29,6 +29,7 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print ve
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
@@ -109,6 +110,26 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l no-snapshot -d '
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s v -l verbose -d 'Say every request'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors, and what clients have to be given'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l create -d 'Make a thin volume of the right size in a pool, and remove it again if the transfer fails' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l exec -d 'Give the volume to a command on its standard input, holes as zeros. Its status counts' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s n -l connections -d 'So many connections at once, of a server that has ranges' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l token-file -d 'The server\'s token, in a file; else in the environment as LVPIPE_TOKEN, else none is sent' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l fingerprint -d 'Believe the server that has the certificate with this fingerprint, as `lvpipe serve` prints it, and no other. Without, one that the system trusts under the URL\'s name' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l retry-for -d 'When nothing comes, over no connection, go on trying for so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s W -l stall-timeout -d 'Give a connection up on which nothing has come for so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l connect-timeout -d 'How long a connection may take to be made' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
+bar\t'A bar; plain lines where standard error is not a terminal'
+plain\t'A line every 10 seconds'
+json\t'A JSON object every second and one at the end, in place of the summary'
+none\t'Only the summary'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l resume -d 'Go on with a transfer that ended early, if there is one and the server\'s volume is still the same: only what is missing is fetched. What the target has is read again and compared with what was written'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l insecure -d 'Send the token over http:// too, where everybody on the way can read it'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s q -l quiet -d 'Say nothing but errors'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
@@ -173,10 +194,11 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -6,7 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use lvpipe::error::Status;
+use lvpipe::http::digest_field;
+use lvpipe::http::volume_map::VolumeMap;
 use lvpipe::link::key::Key;
+use lvpipe::usedmap::UsedMap;
 use lvpipe::wire::{
     Answer, Codec, Digest, DigestKind, Encoder, End, FrameHeader, Lineage, PartSize, Prelude, SegmentKind,
     Segments, Welcome,
@@ -33,6 +36,9 @@ fn main() {
     }
     for (name, text) in requests() {
         keep("request", name, text.as_bytes());
+    }
+    for (name, bytes) in batches() {
+        keep("batches", name, &[&[7], &bytes[..]].concat());
     }
     for (name, text) in lines() {
         keep("ssh", name, text.as_bytes());
@@ -172,6 +178,29 @@ fn requests() -> Vec<(&'static str, String)> {
         ("part", request(["/a/parts/7", "bytes=9999999999999999999999-", "", "", "", "", ""])),
         ("trick", request(["/%2e%2e/%00/..", "bytes=-0,1-0", "zstd;q=2", "\"", "W/", "x", "Basic"])),
     ]
+}
+
+/// Behind a byte that says how they are cut.
+fn batches() -> Vec<(&'static str, Vec<u8>)> {
+    let digest = digest_field::encode(&DigestKind::Sha256.of(&[b"data"]));
+    let part = |range: &str, coding: &str| {
+        format!(
+            "--b\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {range}/8192\r\n{coding}\
+             Content-Length: 4\r\nUnencoded-Digest: {digest}\r\n\r\ndata\r\n"
+        )
+    };
+    let two = format!("{}{}--b--\r\n", part("0-3", ""), part("4096-8191", "Content-Encoding: zstd\r\n"));
+    let map = VolumeMap {
+        volume: "vm1".into(),
+        etag: "\"a\"".into(),
+        part_size: PartSize::default(),
+        lineage: Lineage { source: Some("vg/vm1".into()), ..Lineage::default() },
+        map: UsedMap::everything(8192).into(),
+    };
+    let (mut compact, mut json) = (Vec::new(), Vec::new());
+    map.write_compact(&mut compact).expect("memory");
+    map.write_json(&mut json).expect("memory");
+    vec![("two", two.into_bytes()), ("none", b"--b--".to_vec()), ("map", compact), ("map-json", json)]
 }
 
 fn lines() -> Vec<(&'static str, String)> {

@@ -84,6 +84,16 @@ pub fn mend_token(bytes: &[u8]) -> String {
     PREFIX.to_string() + &data_encoding::BASE64URL_NOPAD.encode(&all)
 }
 
+/// A volume's map, in the compact form, whose checksum fits.
+pub fn mend_map(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some(end) = bytes.len().checked_sub(4) {
+        let crc = crc32c::crc32c(&bytes[..end]);
+        put(&mut bytes, end, crc);
+    }
+    bytes
+}
+
 fn number(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -4,10 +4,12 @@
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
 mod inspect;
+mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
 mod patience;
+mod pull;
 mod recv;
 mod send;
 mod serve;
@@ -32,6 +34,7 @@ Examples:
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
   lvpipe serve vg/vm1                                   let others pull it over HTTP
+  lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -44,6 +47,7 @@ enum Task {
     Send(send::Send),
     Recv(recv::Recv),
     Serve(serve::Serve),
+    Pull(pull::Pull),
     Map(map::Map),
     Inspect(inspect::Inspect),
 }
@@ -95,6 +99,7 @@ pub fn run() -> Result<()> {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
+        Task::Pull(pull) => pull.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
     };

@@ -1,7 +1,6 @@
 //! `lvpipe recv`: a stream from stdin, or over links from a sender, to a volume.
 
 mod arrivals;
-mod landing;
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::landing::{Destination, Landed, Landing};
 use super::shared::{Messages, Resources, left_behind, name_parser, random_id};
 use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::{Receiving, recv};
@@ -20,10 +20,9 @@ use crate::journal::{Journal, Token};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::{Interruptible, Stop};
-use crate::volume::{NewVolume, Target, find_journal};
+use crate::volume::{ExecOutput, NewVolume, Target, find_journal};
 use crate::wire::{DigestKind, Prelude};
 use arrivals::{Arrivals, RecvLinks};
-use landing::{Landed, Landing};
 
 /// How long a receiver that ssh started waits for a link: its sender starts another one.
 const RETRY_BEHIND_SSH: Duration = Duration::from_secs(2);
@@ -136,7 +135,15 @@ impl Recv {
     /// Looks at what is to come, and opens the target for it.
     fn prepare(&self, prelude: &Prelude, stream: Option<&Metadata>, stop: &Stop) -> Result<(Workshop, Landing)> {
         let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
-        Ok((workshop, self.land(prelude, stream, stop)?))
+        // Where answers go to standard output, the command's cannot.
+        let output = if self.links.from_ssh { ExecOutput::ToStderr } else { ExecOutput::Inherited };
+        let destination = Destination {
+            create: self.create.as_ref(),
+            exec: self.exec.as_deref().map(|command| (command, output)),
+            target: self.target.as_deref(),
+            resume: self.resume,
+        };
+        Ok((workshop, destination.land(prelude, stream, stop)?))
     }
 
     fn start(&self, landing: Landing, prelude: Prelude, stream: &str, workshop: Workshop, stop: &Stop) -> Run {

@@ -252,5 +252,6 @@ pub(super) fn lineage(origin: Origin) -> Lineage {
         time: since_1970.ok().map(|time| time.as_secs()),
         program: Some(env!("CARGO_PKG_VERSION").into()),
         identity: origin.identity,
+        etag: None,
     }
 }

@@ -5,8 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::answers::Answers;
-use super::ledger::Ledger;
+use super::ledger::{Bringer, Ledger};
 use super::record::{Holds, Record};
 use super::tally::Received;
 use crate::error::{Error, Result};
@@ -54,13 +53,23 @@ impl Accounts {
         self.ledger().all_written()
     }
 
+    /// See [`Ledger::is_whole`].
+    pub(super) fn is_whole(&self, size: u64) -> bool {
+        self.ledger().is_whole(size)
+    }
+
+    /// Whether it is recorded what is written.
+    pub(super) fn keeps_record(&self) -> bool {
+        self.record.is_some()
+    }
+
     /// See [`Ledger::known`].
-    pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+    pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<bool, WireError> {
         self.ledger().known(header, from)
     }
 
     /// See [`Ledger::admit`].
-    pub(super) fn admit(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+    pub(super) fn admit(&self, header: &FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<bool, WireError> {
         let new = self.ledger().admit(header, from)?;
         if !new {
             self.came_twice();

@@ -16,6 +16,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::ledger::Bringer;
 use crate::wire::Answer;
 use crate::wire::answer::MOST_OFFSETS;
 
@@ -48,16 +49,6 @@ pub(super) enum Next {
 }
 
 impl Answers {
-    /// The frame at this offset is written.
-    pub(super) fn written(&self, offset: u64) {
-        self.put(|state| state.written.push(offset));
-    }
-
-    /// The part at this offset is to be sent again.
-    pub(super) fn again(&self, offset: u64) {
-        self.put(|state| state.again.push(offset));
-    }
-
     /// What is said after all that waits. The first such answer stays.
     pub(super) fn last(&self, answer: Answer) {
         self.put(|state| _ = state.last.get_or_insert(answer));
@@ -99,6 +90,16 @@ impl Answers {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bringer for Answers {
+    fn written(&self, offset: u64) {
+        self.put(|state| state.written.push(offset));
+    }
+
+    fn again(&self, offset: u64) {
+        self.put(|state| state.again.push(offset));
     }
 }
 

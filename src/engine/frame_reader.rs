@@ -5,9 +5,9 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::answers::Answers;
 use super::decode::Halt;
 use super::intake::Intake;
+use super::ledger::Bringer;
 use crate::error::Result;
 use crate::wire::segments::ENTRY;
 use crate::wire::{End, FrameHeader, FrameKind, WireError};
@@ -17,7 +17,7 @@ pub(super) struct FrameReader<R> {
     pub(super) link: R,
     pub(super) intake: Arc<Intake>,
     /// The link's answers, if it goes both ways.
-    pub(super) from: Option<Arc<Answers>>,
+    pub(super) from: Option<Arc<dyn Bringer>>,
 }
 
 /// What was read.

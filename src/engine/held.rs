@@ -1,7 +1,28 @@
 //! Whether the target still holds what an earlier transfer has brought.
 
 use super::zeros::is_zero;
+use crate::wire::digest::Hasher;
 use crate::wire::{Digest, DigestKind, FrameHeader, SegmentKind, Segments};
+
+/// What a part's digest is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Covers {
+    /// The segment table, then the data: a frame's.
+    TableAndData,
+    /// The data alone, one extent of the used map after the other: of what others digest, which know no table.
+    Data,
+}
+
+impl Covers {
+    /// A digest that begins with what comes before the data.
+    fn hasher(self, kind: DigestKind, segments: &Segments) -> Hasher {
+        let mut hasher = kind.hasher();
+        if self == Covers::TableAndData {
+            hasher.update(segments.as_bytes());
+        }
+        hasher
+    }
+}
 
 /// What comes of comparing a held part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +40,7 @@ pub(super) enum Verdict {
 /// digest), and what the earlier transfer had written. The last is looked up in a file, so it is asked for only where
 /// the first two differ.
 pub(super) fn compare(
-    kind: DigestKind,
+    (kind, covers): (DigestKind, Covers),
     header: &FrameHeader,
     segments: &Segments,
     found: &[u8],
@@ -29,7 +50,7 @@ pub(super) fn compare(
     if kind == DigestKind::None {
         return Verdict::Damaged;
     }
-    if digest(kind, segments, found) == Some(header.digest) {
+    if digest(covers.hasher(kind, segments), segments, found) == Some(header.digest) {
         return Verdict::Same;
     }
     match written() {
@@ -39,9 +60,7 @@ pub(super) fn compare(
 }
 
 /// The digest of what is where the data segments are; `None` when a hole does not read as zeros.
-fn digest(kind: DigestKind, segments: &Segments, mut found: &[u8]) -> Option<Digest> {
-    let mut hasher = kind.hasher();
-    hasher.update(segments.as_bytes());
+fn digest(mut hasher: Hasher, segments: &Segments, mut found: &[u8]) -> Option<Digest> {
     for segment in segments {
         let (piece, rest) = found.split_at_checked(segment.length as usize)?;
         match segment.kind {
@@ -68,10 +87,11 @@ mod tests {
         let (data, other) = (vec![7; 4096], Some(Digest([9; 32])));
         let digest = kind.of(&[segments.as_bytes(), &data]);
         let header = FrameHeader::part(0, &segments, 0, Codec::None, &data, digest).into_held();
-        let compare = |found: &[u8], written| super::compare(kind, &header, &segments, found, || written);
+        let of = (kind, Covers::TableAndData);
+        let compare = |found: &[u8], written| super::compare(of, &header, &segments, found, || written);
         let whole = [data, vec![0; 4096]].concat();
         let unasked = || panic!("what is the same needs no third opinion");
-        assert_eq!(super::compare(kind, &header, &segments, &whole, unasked), Verdict::Same);
+        assert_eq!(super::compare(of, &header, &segments, &whole, unasked), Verdict::Same);
         for at in [0, 4095, 4096, 8191] {
             let mut found = whole.clone();
             found[at] ^= 1;
@@ -79,7 +99,10 @@ mod tests {
             assert_eq!(compare(&found, None), Verdict::Damaged, "at {at}");
             assert_eq!(compare(&found, other), Verdict::OtherSource, "at {at}");
         }
-        let none = super::compare(DigestKind::None, &header, &segments, &whole, || Some(digest));
+        let data = (kind, Covers::Data);
+        let header_of_data = FrameHeader { digest: kind.of(&[&whole[..4096]]), ..header.clone() };
+        assert_eq!(super::compare(data, &header_of_data, &segments, &whole, unasked), Verdict::Same);
+        let none = super::compare((DigestKind::None, Covers::Data), &header, &segments, &whole, || Some(digest));
         assert_eq!(none, Verdict::Damaged, "nothing can be told without digests");
     }
 }

@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::accounts::Accounts;
-use super::answers::Answers;
 use super::crew::{Blocks, Crew};
 use super::decode::{Decoding, Halt};
-use super::ledger::{Ledger, Order};
+use super::gather::Gathered;
+use super::held::Covers;
+use super::ledger::{Bringer, Ledger, Order};
 use super::memory::{Buffer, Pool};
 use super::recv::Receiving;
 use super::sorter::{Content, Incoming, Seat, Sorter};
@@ -46,6 +47,7 @@ pub(super) fn start(
     target: &Arc<dyn Target>,
     receiving: &Receiving,
     order: Order,
+    covers: Covers,
 ) -> Result<(Arc<Intake>, Arc<Accounts>)> {
     let Receiving { prelude, workshop, figures, stop, .. } = receiving;
     match receiving.holds {
@@ -78,7 +80,7 @@ pub(super) fn start(
         let writer = TargetWriter {
             target: target.clone(),
             accounts: accounts.clone(),
-            digest: prelude.digest,
+            digest: (prelude.digest, covers),
             figures: figures.clone(),
             stop: stop.clone(),
         };
@@ -90,7 +92,7 @@ pub(super) fn start(
 
 impl Intake {
     /// Whether the frame is here already; see [`Ledger::known`].
-    pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+    pub(super) fn known(&self, header: &FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<bool, WireError> {
         self.accounts.known(header, from)
     }
 
@@ -105,7 +107,7 @@ impl Intake {
     }
 
     /// A hole was read.
-    pub(super) fn hole(&self, header: FrameHeader, from: Option<&Arc<Answers>>) -> Result<(), Halt> {
+    pub(super) fn hole(&self, header: FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<(), Halt> {
         if self.accounts.admit(&header, from)? {
             let seat = self.sorter.seat(&self.stop)?;
             self.sorter.put(Incoming { header, content: Content::Hole, seat }, &self.stop)?;
@@ -119,7 +121,7 @@ impl Intake {
         header: FrameHeader,
         segments: Segments,
         buffer: Buffer,
-        from: Option<&Arc<Answers>>,
+        from: Option<&Arc<dyn Bringer>>,
     ) -> Result<(), Halt> {
         if !self.accounts.admit(&header, from)? {
             return Ok(());
@@ -140,12 +142,37 @@ impl Intake {
         &self,
         header: &FrameHeader,
         error: WireError,
-        from: Option<&Arc<Answers>>,
+        from: Option<&Arc<dyn Bringer>>,
     ) -> Result<(), Halt> {
         if self.accounts.admit(header, from)? {
             self.accounts.damaged(header.offset, error);
         }
         Ok(())
+    }
+
+    /// All pieces of a part were read into the buffer, one after the other.
+    pub(super) fn pieces(
+        self: &Arc<Self>,
+        part: Gathered,
+        buffer: Buffer,
+        from: Option<&Arc<dyn Bringer>>,
+    ) -> Result<(), Halt> {
+        if !self.accounts.admit(&part.header(), from)? {
+            return Ok(());
+        }
+        let seat = self.sorter.seat(&self.stop)?;
+        let intake = self.clone();
+        self.workers.spawn(move || intake.assemble(&part, buffer, seat));
+        Ok(())
+    }
+
+    /// Runs on a worker.
+    fn assemble(&self, part: &Gathered, buffer: Buffer, seat: Seat) {
+        match part.assemble(&self.decoding, buffer, self.accounts.keeps_record()) {
+            // Stopped: the run has ended, and its reason is known.
+            Ok((header, content)) => _ = self.sorter.put(Incoming { header, content, seat }, &self.stop),
+            Err(error) => self.give_up(part.place.offset, error, seat),
+        }
     }
 
     /// Runs on a worker.
@@ -157,12 +184,16 @@ impl Intake {
                     .sorter
                     .put(Incoming { header, content: Content::Part { segments, data }, seat }, &self.stop);
             }
-            Err(Halt::Wire(error)) => {
-                // As after a write: room first, then the answer that makes the sender use it.
-                drop(seat);
-                self.accounts.damaged(header.offset, error);
-            }
-            Err(Halt::Stopped) => {}
+            Err(error) => self.give_up(header.offset, error, seat),
+        }
+    }
+
+    /// A part's buffer is given back already.
+    fn give_up(&self, offset: u64, error: Halt, seat: Seat) {
+        // As after a write: room first, then the answer that makes the sender use it.
+        drop(seat);
+        if let Halt::Wire(error) = error {
+            self.accounts.damaged(offset, error);
         }
     }
 }

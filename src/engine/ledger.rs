@@ -11,10 +11,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::answers::Answers;
 use super::tally::{Covered, Received, Tally};
 use crate::error::Result;
 use crate::wire::{End, FrameHeader, Prelude, WireError};
+
+/// Who brings frames and is told what becomes of them: a link that is answered, or whoever asks for parts.
+///
+/// Called with the ledger locked: it must not wait, nor come back to the ledger.
+pub(super) trait Bringer: Send + Sync {
+    /// The frame at this offset is written.
+    fn written(&self, offset: u64);
+
+    /// The part at this offset came to nothing, and is to come again.
+    fn again(&self, offset: u64);
+}
 
 /// In which order frames may come.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +51,8 @@ struct Entry {
     state: State,
     /// How often it came damaged.
     damaged: u32,
-    /// The links that get the answer.
-    brought_by: Vec<Arc<Answers>>,
+    /// Who is told.
+    brought_by: Vec<Arc<dyn Bringer>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +89,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When it covers another range than the one that is here.
-    pub(super) fn known(&mut self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+    pub(super) fn known(
+        &mut self,
+        header: &FrameHeader,
+        from: Option<&Arc<dyn Bringer>>,
+    ) -> Result<bool, WireError> {
         let covered = Covered::by(header);
         let Some(from) = from else { return Ok(false) };
         if covered.offset < self.position() {
@@ -109,7 +123,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the sender has put it where it cannot be.
-    pub(super) fn admit(&mut self, header: &FrameHeader, from: Option<&Arc<Answers>>) -> Result<bool, WireError> {
+    pub(super) fn admit(
+        &mut self,
+        header: &FrameHeader,
+        from: Option<&Arc<dyn Bringer>>,
+    ) -> Result<bool, WireError> {
         if self.known(header, from)? {
             return Ok(false);
         }
@@ -167,6 +185,11 @@ impl Ledger {
         entry.damaged
     }
 
+    /// Whether all that was entered is written, and is a volume of this size without gaps.
+    pub(super) fn is_whole(&self, size: u64) -> bool {
+        self.ahead.is_empty() && self.position() == size
+    }
+
     /// Whether all that is written is the whole volume, and what the sender sent.
     ///
     /// # Errors
@@ -186,7 +209,7 @@ fn overlapping(covered: &Covered) -> WireError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::answers::Next;
+    use crate::engine::answers::{Answers, Next};
     use crate::wire::{Answer, DigestKind, Lineage, PartSize};
     use proptest::prelude::*;
     use std::time::Instant;
@@ -211,6 +234,10 @@ mod tests {
 
     fn frame(turn: u64) -> FrameHeader {
         FrameHeader::hole(turn * 10, 10, 0)
+    }
+
+    fn asker(link: &Arc<Answers>) -> Arc<dyn Bringer> {
+        link.clone()
     }
 
     /// What a link is answered: how often each turn was written, and how often it is to come again.
@@ -240,7 +267,7 @@ mod tests {
             let rest = (0..FRAMES).map(|turn| (turn, 0, true, false));
             for (turn, link, at_once, damaged) in copies.into_iter().chain(rest) {
                 came[link].push(turn);
-                if ledger.admit(&frame(turn), Some(&links[link])).expect("it fits") {
+                if ledger.admit(&frame(turn), Some(&asker(&links[link]))).expect("it fits") {
                     under_way.push(turn);
                 }
                 if at_once && let Some(turn) = under_way.pop() {
@@ -272,7 +299,7 @@ mod tests {
 
     #[test]
     fn no_more_frames_are_remembered_than_the_window_has() {
-        let (mut ledger, link) = (ledger(4), Arc::default());
+        let (mut ledger, link) = (ledger(4), asker(&Arc::default()));
         for turn in 1..5 {
             assert!(ledger.admit(&frame(turn), Some(&link)).expect("it is in the window"));
             ledger.written(turn * 10).expect("it was admitted");
@@ -285,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_was_damaged_may_come_as_something_else() {
-        let (mut ledger, link) = (ledger(4), Arc::default());
+        let (mut ledger, link) = (ledger(4), asker(&Arc::default()));
         assert!(ledger.admit(&frame(0), Some(&link)).expect("it is new"));
         assert_eq!(ledger.damaged(0), 1);
         // The same place, read again by the sender.

@@ -8,7 +8,8 @@
 //! Receiving: each link's thread reads frames into buffers of the budget ([frame_reader]), enters them in the
 //! [ledger] and hands them to the [intake]: workers check, decompress and digest ([decode]), the [sorter] puts them
 //! in order where the target wants that, the writers write them ([target_writer]), and what is written is recorded
-//! and answered ([accounts], [answers]). [`recv`] does so for one pipe, [`collect`](mod@collect) for many links that come and go.
+//! and answered ([accounts], [answers]). [`recv`] does so for one pipe, [`collect`](mod@collect) for many links that come and go;
+//! [`gather`](mod@gather) asks for the parts itself, and has workers put them together from pieces.
 //!
 //! # No deadlock
 //!
@@ -31,6 +32,11 @@
 //!   gets through on any link that works, though all the others be stalled amid later parts, or amid the same one.
 //!   (A link that was hung up may still have its buffer for a moment; it is on its way out.)
 //!
+//! Gathering: whoever asks for parts is handed no more frames than a window that begins at the first that is not
+//! written. For a target that wants order the window is the number of buffers, which is that of seats: each frame in
+//! it has at most one of both, so that nobody ever waits for either, and the first one needs nothing but a connection
+//! that works. If its own stalls, it is given up in time, and the next one to ask is handed that part first.
+//!
 //! Every thread ends when its channel does, or when the run's [`Stop`](crate::stop::Stop) is set; the [crew] waits
 //! for them. Threads that may be blocked in a pipe's read or write for ever hold nothing outside the process, so
 //! that a run that is ended need not wait for them.
@@ -43,6 +49,7 @@ mod crew;
 mod decode;
 mod encode;
 mod frame_reader;
+pub mod gather;
 mod held;
 mod held_at_target;
 mod intake;

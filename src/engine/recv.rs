@@ -10,6 +10,7 @@ use super::accounts::Accounts;
 use super::crew::{Blocks, Crew, panicked};
 use super::decode::Halt;
 use super::frame_reader::{Event, FrameReader};
+use super::held::Covers;
 use super::intake;
 use super::ledger::Order;
 use super::memory::Workshop;
@@ -47,7 +48,8 @@ pub struct Receiving {
 pub fn recv(link: impl Read + Send + 'static, target: Arc<dyn Target>, receiving: Receiving) -> Result<Received> {
     let Receiving { figures, stop, .. } = &receiving;
     let mut crew = Crew::new(stop);
-    let (intake, accounts) = intake::start(&mut crew, &target, &receiving, Order::Sequential)?;
+    let (intake, accounts) =
+        intake::start(&mut crew, &target, &receiving, Order::Sequential, Covers::TableAndData)?;
     figures.threads(Stage::Link, 1);
     figures.set_links(1);
     let link = Counted { link, figures: figures.clone(), pulse: Arc::new(Pulse::default()) };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::accounts::Accounts;
-use super::held::{Verdict, compare};
+use super::held::{Covers, Verdict, compare};
 use super::sorter::{Content, Incoming};
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
@@ -24,8 +24,8 @@ use crate::wire::{DigestKind, FrameHeader, SegmentKind, Segments};
 pub(super) struct TargetWriter {
     pub(super) target: Arc<dyn Target>,
     pub(super) accounts: Arc<Accounts>,
-    /// What parts are digested with.
-    pub(super) digest: DigestKind,
+    /// What parts are digested with, and what of them.
+    pub(super) digest: (DigestKind, Covers),
     pub(super) figures: Arc<Figures>,
     pub(super) stop: Stop,
 }

@@ -2,7 +2,8 @@
 //!
 //! - [`volume_map`]: which extents of a volume are used, as it goes over HTTP: JSON, and compact.
 //! - [`digest_field`]: the digests in header fields.
-//! - [`serve`](mod@serve): the server: `lvpipe serve`.
+//! - [`serve`](mod@serve): volumes to any client: `lvpipe serve`.
+//! - [`pull`](mod@pull): a volume from a server, lvpipe's or any: `lvpipe pull`.
 //!
 //! hyper and tokio are at home in this room and in no other.
 //!
@@ -27,5 +28,6 @@
 //! 412 tells it that the volume is another one now.
 
 pub mod digest_field;
+pub mod pull;
 pub mod serve;
 pub mod volume_map;

@@ -67,6 +67,11 @@ impl About {
         if !is_same_source(&self.lineage, &prelude.lineage) {
             let (then, now) = (described(&self.lineage), described(&prelude.lineage));
             refused(format!("it was begun from {then}, this is {now}")).map_err(|e| e.way_out(anew))
+        } else if self.lineage.etag != prelude.lineage.etag {
+            let version = |lineage: &Lineage| lineage.etag.clone().unwrap_or("none that a server names".into());
+            let (then, now) = (version(&self.lineage), version(&prelude.lineage));
+            refused(format!("it was begun from version {then} of the source, this is {now}"))
+                .map_err(|e| e.way_out(anew))
         } else if self.volume_size != prelude.volume_size {
             let (then, now) = (size(self.volume_size), size(prelude.volume_size));
             refused(format!("the source had {then} bytes then, it has {now} bytes now"))

@@ -32,7 +32,7 @@ impl Address {
     pub fn resolve(&self, stop: &Stop) -> Result<Vec<SocketAddr>> {
         let failed = |error: &io::Error| {
             let way_out = "check the name's spelling, and that this host can resolve it: getent ahosts NAME";
-            Error::io("cannot find the receiver", self, error).way_out(way_out)
+            Error::io("cannot find the host", self, error).way_out(way_out)
         };
         if let Ok(ip) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, self.port)]);

@@ -18,6 +18,26 @@ use super::{Dial, Link, Security, duplex, stranger, tcp};
 use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
 
+/// A TCP connection to whatever listens there, tuned as those of links are.
+///
+/// # Errors
+/// Why there is none within `timeout`; what ended the run.
+pub fn plain(address: &Address, timeout: Duration, stop: &Stop) -> Result<TcpStream> {
+    let places = address.resolve(stop)?;
+    let connected = connect(&places, None, Deadline::after(timeout, stop)).and_then(|socket| {
+        socket::tune(&socket)?;
+        Ok(socket)
+    });
+    connected.map_err(|e| match e.kind() {
+        io::ErrorKind::TimedOut => {
+            let why = format!("no answer within {} s", timeout.as_secs_f64());
+            Error::new(Status::Io, "cannot connect", address, why)
+                .way_out("a firewall may drop it, or the network is slow: --connect-timeout SECONDS")
+        }
+        _ => Error::io("cannot connect", address, &e),
+    })
+}
+
 /// Dials the links of one transfer.
 pub struct Dialer {
     addresses: Vec<Address>,

@@ -17,6 +17,8 @@ pub enum Role {
     Send,
     /// Receives and writes a target.
     Recv,
+    /// Fetches from a server and writes a target.
+    Pull,
 }
 
 impl Role {
@@ -25,6 +27,7 @@ impl Role {
         match self {
             Role::Send => "send",
             Role::Recv => "recv",
+            Role::Pull => "pull",
         }
     }
 }

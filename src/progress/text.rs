@@ -107,7 +107,7 @@ fn speeds(state: &State) -> impl Iterator<Item = String> {
     let (read, wire) = (ByteSize(state.read_rate), ByteSize(state.wire_rate));
     let (first, second) = match state.now.role {
         Role::Send => (format!("read {read}/s"), format!("sent {wire}/s")),
-        Role::Recv => (format!("received {wire}/s"), format!("decoded {read}/s")),
+        Role::Recv | Role::Pull => (format!("received {wire}/s"), format!("decoded {read}/s")),
     };
     let buffer = (state.now.buffer_used.min(state.now.buffer_total) * 100)
         .checked_div(state.now.buffer_total)
@@ -166,7 +166,7 @@ pub(super) fn summary(last: &Snapshot, note: &str) -> String {
     let wire = size(last.wire);
     let moved = match last.role {
         Role::Send => format!("{what} sent as {wire}"),
-        Role::Recv => format!("{what} written from {wire}"),
+        Role::Recv | Role::Pull => format!("{what} written from {wire}"),
     };
     let ratio = ratio(last.done, last.wire).map(|ratio| format!(" ({})", ratio_text(ratio))).unwrap_or_default();
     let seconds = last.elapsed.as_secs_f64();

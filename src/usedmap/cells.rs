@@ -54,7 +54,20 @@ pub struct Cells<'a> {
 impl UsedMap {
     /// The volume cut into cells of `part_size` bytes; 0 counts as 1.
     pub fn cells(&self, part_size: u64) -> Cells<'_> {
-        Cells { ahead: &self.extents, position: 0, size: self.size, part_size: part_size.max(1) }
+        self.cells_from(0, part_size)
+    }
+
+    /// The cells from an offset on, which is on the grid; found by binary search.
+    pub fn cells_from(&self, offset: u64, part_size: u64) -> Cells<'_> {
+        let done = self.extents.partition_point(|extent| extent.end() <= offset);
+        Cells { ahead: &self.extents[done..], position: offset, size: self.size, part_size: part_size.max(1) }
+    }
+
+    /// The extents in a place, clipped to it, in order; found by binary search.
+    pub fn extents_in(&self, place: Extent) -> impl Iterator<Item = Extent> + use<'_> {
+        let first = self.extents.partition_point(|extent| extent.end() <= place.offset);
+        let touching = self.extents[first..].iter().take_while(move |extent| extent.offset < place.end());
+        touching.map(move |extent| extent.clipped_to(place))
     }
 }
 
@@ -133,6 +146,20 @@ mod tests {
             told(&map(30, &[(9, 1), (11, 1), (14, 3)]), 4),
             ["hole 0+8", "data 8+4 of 9+1 11+1", "data 12+4 of 14+2", "data 16+4 of 16+1", "hole 20+10",]
         );
+    }
+
+    #[test]
+    fn cells_and_extents_are_found_in_the_middle() {
+        let map = map(30, &[(9, 1), (11, 1), (14, 3)]);
+        for from in (0..30).step_by(4) {
+            let all = map.cells(4).filter(|cell| matches!(cell, Cell::Data(data) if data.place.offset >= from));
+            let found = map.cells_from(from, 4).filter(|cell| matches!(cell, Cell::Data(_)));
+            assert!(all.eq(found), "from {from}");
+        }
+        let inside = |offset, length| map.extents_in(Extent { offset, length }).collect::<Vec<_>>();
+        assert_eq!(inside(10, 5), [Extent { offset: 11, length: 1 }, Extent { offset: 14, length: 1 }]);
+        assert_eq!(inside(0, 9), []);
+        assert_eq!(inside(16, 14), [Extent { offset: 16, length: 1 }]);
     }
 
     #[test]

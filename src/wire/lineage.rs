@@ -23,13 +23,16 @@ pub struct Lineage {
     /// Which device or file the source is, on the boot and to the process that sent it (tag 6): a receiver on the
     /// same host knows by it that it was asked to write to its own source. See `volume::identity`.
     pub identity: Option<String>,
+    /// Which version of a resource at a server it was pulled from (tag 7): an entity tag, or a date of modification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 impl Lineage {
     /// As bytes. Values too long for the field's length are cut at a character.
     pub fn encode(&self) -> Vec<u8> {
         let time = self.time.map(|seconds| seconds.to_string());
-        let fields = [&self.source, &self.uuid, &self.host, &time, &self.program, &self.identity];
+        let fields = [&self.source, &self.uuid, &self.host, &time, &self.program, &self.identity, &self.etag];
         let mut bytes = Vec::new();
         for (tag, value) in (1u16..).zip(fields) {
             let Some(value) = value else { continue };
@@ -62,6 +65,7 @@ impl Lineage {
                 4 => lineage.time = text().and_then(|t| t.parse().ok()),
                 5 => lineage.program = text(),
                 6 => lineage.identity = text(),
+                7 => lineage.etag = text(),
                 _ => {}
             }
             bytes = rest;

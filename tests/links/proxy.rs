@@ -1,4 +1,4 @@
-//! A network between sender and receiver that does to chosen connections what networks do: cut them, turn bits over,
+//! A network between who connects and who listens that does to chosen connections what networks do: cut them, turn bits over,
 //! go silent, crawl; and to all of them at once: cut them for a while.
 
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What happens to a connection on its way from the sender to the receiver.
+/// What happens to a connection on the way that its data takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -33,6 +33,8 @@ pub struct Proxy {
 
 struct Shared {
     to: SocketAddr,
+    /// Whether data comes from who listens, to who has connected.
+    pulled: bool,
     closed: AtomicBool,
     /// All connections are cut, and new ones refused.
     down: AtomicBool,
@@ -44,12 +46,24 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Leads to `to`; `plan` says what happens to which connection, counted from 0.
+    /// Leads to `to`, a receiver; `plan` says what happens to which connection, counted from 0.
+    #[allow(dead_code, reason = "shared by those who push and those who pull")]
     pub fn start(to: SocketAddr, plan: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Proxy {
+        Self::run(to, false, plan)
+    }
+
+    /// Leads to `to`, a server that data is pulled from.
+    #[allow(dead_code, reason = "shared by those who push and those who pull")]
+    pub fn pulling(to: SocketAddr, plan: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Proxy {
+        Self::run(to, true, plan)
+    }
+
+    fn run(to: SocketAddr, pulled: bool, plan: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             to,
+            pulled,
             closed: AtomicBool::new(false),
             down: AtomicBool::new(false),
             open: Mutex::default(),
@@ -74,6 +88,7 @@ impl Proxy {
     }
 
     /// One that does no harm.
+    #[allow(dead_code, reason = "not every test needs it")]
     pub fn to(to: SocketAddr) -> Proxy {
         Proxy::start(to, |_| Fault::None)
     }
@@ -84,6 +99,7 @@ impl Proxy {
     }
 
     /// The addresses that they came from.
+    #[allow(dead_code, reason = "not every test needs it")]
     pub fn peers(&self) -> Vec<IpAddr> {
         let mut peers = self.shared.from.lock().expect("no panic").clone();
         peers.sort();
@@ -91,22 +107,25 @@ impl Proxy {
         peers
     }
 
-    /// How many bytes have been passed on to the receiver.
+    /// How many bytes of data have been passed on.
     pub fn passed(&self) -> u64 {
         self.shared.passed.load(Ordering::SeqCst)
     }
 
     /// How many bits have been turned over.
+    #[allow(dead_code, reason = "not every test needs it")]
     pub fn flipped(&self) -> u64 {
         self.shared.flipped.load(Ordering::SeqCst)
     }
 
     /// Cuts all connections, and refuses new ones until it is [`up`](Proxy::up) again.
+    #[allow(dead_code, reason = "not every test needs it")]
     pub fn down(&self) {
         self.shared.down.store(true, Ordering::SeqCst);
         self.shared.cut_all();
     }
 
+    #[allow(dead_code, reason = "not every test needs it")]
     pub fn up(&self) {
         self.shared.down.store(false, Ordering::SeqCst);
     }
@@ -142,6 +161,8 @@ impl Shared {
             self.cut_all();
         }
         let silent = AtomicBool::new(false);
+        // From here on near is where data comes from, and far where it goes.
+        let (near, far, back) = if self.pulled { (far, near, (back.1, back.0)) } else { (near, far, back) };
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _ = answers(&back.1, &back.0, &silent);

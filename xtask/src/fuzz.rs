@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::binary;
 use crate::setup::{self, Task};
 
-/// Fuzz what reads bytes from elsewhere: preludes, frames, answers, journals, tokens, the lines over ssh
+/// Fuzz what reads bytes from elsewhere: preludes, frames, answers, journals, tokens, batches and maps over HTTP, the lines over ssh
 #[derive(clap::Args)]
 pub struct Args {
     /// Seconds for each target

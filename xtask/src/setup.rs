@@ -45,7 +45,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("openssh-client", "ssh in tests and in the lab, and keys for it", &[Test]),
     ("openssh-server", "sshd in tests and in the lab", &[Test]),
     ("pv", "a slow link in tests", &[Test]),
-    ("python3", "its http.client reads a volume over HTTP", &[Test]),
+    ("python3", "its http.client reads a volume, its http.server is pulled from", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),
     ("tmux", "a terminal for the bar's tests", &[Test]),

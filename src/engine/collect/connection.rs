@@ -15,6 +15,7 @@ use super::super::crew::{Blocks, Crew};
 use super::super::decode::Halt;
 use super::super::frame_reader::{Event, FrameReader};
 use super::super::intake::Intake;
+use super::super::ledger::Bringer;
 use super::super::pulse::{Answering, Counted, Pulse};
 use crate::error::{Error, Result, Status};
 use crate::link::{HangUp, Link};
@@ -117,7 +118,7 @@ impl Connection {
             reader: FrameReader {
                 link: Counted { link: reader, figures: terms.figures.clone(), pulse },
                 intake: intake.clone(),
-                from: Some(answers.clone()),
+                from: Some(answers.clone() as Arc<dyn Bringer>),
             },
             answers,
             terms: terms.clone(),

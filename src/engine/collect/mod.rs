@@ -23,7 +23,7 @@ mod roster;
 mod session;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;
 
 use std::sync::Arc;
 use std::thread;

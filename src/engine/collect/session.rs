@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 
 use super::super::accounts::Accounts;
 use super::super::crew::{Blocks, Crew, panicked};
+use super::super::held::Covers;
 use super::super::intake;
 use super::super::ledger::Order;
 use super::super::tally::Received;
@@ -93,7 +94,8 @@ impl Session {
             stop: receiving.stop.clone(),
         });
         let mut crew = Crew::new(&receiving.stop);
-        let (intake, accounts) = intake::start(&mut crew, &target, &receiving, Order::Window(window))?;
+        let (intake, accounts) =
+            intake::start(&mut crew, &target, &receiving, Order::Window(window), Covers::TableAndData)?;
         let roster = Roster::new(receiving.prelude, intake, terms.clone(), stall, notice);
         let phase = Phase::Receiving;
         Ok(Session { target, accounts, terms, reports, crew, roster, phase, listening: true, retry_for })

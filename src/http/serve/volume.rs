@@ -258,7 +258,9 @@ pub(super) mod tests {
         let volume = volume(8400, &[(8192, 10), (8300, 10)]);
         let mut read = [0xaa; 8400];
         volume.read(volume.whole(), &mut read).expect("readable");
-        assert!(read[..8192].iter().all(|byte| *byte == 0) && read[8192] == 1 && read[8250] == 0 && read[8301] != 0);
+        assert!(
+            read[..8192].iter().all(|byte| *byte == 0) && read[8192] == 1 && read[8250] == 0 && read[8301] != 0
+        );
         assert_eq!(volume.read.load(Ordering::Relaxed), 208);
     }
 

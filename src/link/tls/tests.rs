@@ -97,7 +97,9 @@ impl Tls13AeadAlgorithm for Counting {
 
 /// As it is, but for how many records may be sent with one key: for AES-GCM 2^24, some 256 GiB.
 fn worn_out_after(records: u64) -> (SupportedCipherSuite, &'static Counting) {
-    let SupportedCipherSuite::Tls13(suite) = cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let SupportedCipherSuite::Tls13(suite) = cipher_suite::TLS13_AES_128_GCM_SHA256 else {
+        panic!("it is of TLS 1.3")
+    };
     let counting: &Counting = Box::leak(Box::new(Counting { aead: suite.aead_alg, keys: AtomicUsize::new(0) }));
     let common = CipherSuiteCommon {
         suite: suite.common.suite,

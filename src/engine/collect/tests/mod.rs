@@ -7,4 +7,5 @@ mod resume;
 mod scene;
 mod sender;
 mod totals;
-mod volume;
+/// Also for who gathers.
+pub(in crate::engine) mod volume;

@@ -4,15 +4,27 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Recv;
 use crate::engine::{Holds, Record};
 use crate::error::{Error, Result, Status};
 use crate::journal::{About, Held, Journal};
 use crate::stop::Stop;
 use crate::volume::{
-    ExecOutput, Expected, HeldForTarget, JournalPlace, OpenTarget, Target, create_target, exec_target, open_target,
+    ExecOutput, Expected, HeldForTarget, JournalPlace, NewVolume, OpenTarget, Target, create_target, exec_target,
+    open_target,
 };
 use crate::wire::{Digest, DigestKind, Prelude};
+
+/// Where a run writes, as its options say it.
+pub(super) struct Destination<'a> {
+    /// `--create`.
+    pub(super) create: Option<&'a NewVolume>,
+    /// `--exec`, and where the command's own output goes.
+    pub(super) exec: Option<(&'a str, ExecOutput)>,
+    /// TARGET.
+    pub(super) target: Option<&'a OsStr>,
+    /// `--resume`.
+    pub(super) resume: bool,
+}
 
 /// A target that is ready to be written.
 pub(super) struct Landing {
@@ -33,7 +45,7 @@ pub(super) struct Landed {
     pub(super) digest: DigestKind,
 }
 
-impl Recv {
+impl Destination<'_> {
     /// Opens the target for what the prelude announces.
     pub(super) fn land(&self, prelude: &Prelude, stream: Option<&Metadata>, stop: &Stop) -> Result<Landing> {
         let expected = Expected {
@@ -42,15 +54,15 @@ impl Recv {
             used: prelude.used,
             stream,
         };
-        let open = match (&self.create, &self.exec, &self.target) {
+        let open = match (self.create, self.exec, self.target) {
             (Some(new), ..) => create_target(new, expected, stop)?,
             // A target beside a command can only be the `-` that ssh://HOST/- stands for.
-            (None, Some(command), None) => self.start_command(command, stop)?,
-            (None, Some(command), Some(target)) if target == "-" => self.start_command(command, stop)?,
+            (None, Some((command, output)), None) => exec_target(command, output, stop)?,
+            (None, Some((command, output)), Some(target)) if target == "-" => exec_target(command, output, stop)?,
             (None, Some(_), Some(_)) => return Err(Error::usage("two targets", "--exec", "and TARGET")),
             (None, None, Some(name)) => open_target(name, expected, stop)?,
             (None, None, None) => {
-                return Err(Error::usage("no target", "recv", "neither TARGET nor --create is given"));
+                return Err(Error::usage("no target", "", "neither TARGET nor --create is given"));
             }
         };
         let OpenTarget { target, held, in_place, journal: place, mut notices } = open;
@@ -66,7 +78,7 @@ impl Recv {
                 Some((journal, place))
             }
             (_, place) => {
-                refuse_to_guess(prelude, self.target.as_deref())?;
+                refuse_to_guess(prelude, self.target)?;
                 match place {
                     Some(_) if prelude.resumes && self.resume => {
                         notices.push("nothing to go on with: all of it is sent".into())
@@ -85,12 +97,6 @@ impl Recv {
         landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(RwLock::new(Some(journal)))), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
-    }
-
-    fn start_command(&self, command: &str, stop: &Stop) -> Result<OpenTarget> {
-        // Where answers go to standard output, the command cannot.
-        let output = if self.links.from_ssh { ExecOutput::ToStderr } else { ExecOutput::Inherited };
-        exec_target(command, output, stop)
     }
 }
 
