@@ -32,6 +32,9 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "serve" -d 'Serve volu
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "completions" -d 'Print a shell\'s completions'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
@@ -43,15 +46,15 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s r -l rate -d 'Sen
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s O -l connect -d 'Send to a receiver that listens there (lvpipe recv -I PORT). Given more than once: other ways to it, or more receivers' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l key-file -d 'The receiver\'s key, in a file; else in the environment as LVPIPE_KEY, else it is asked for. Of several receivers one for all, or one each in the order of -O' -r -F
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l retry-for -d 'When no link is left, try for so long to get one again' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l connect-timeout -d 'How long a connection may take to be made' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l connect-timeout -d 'How long a connection may take to be made [default: 10]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'
 ssh\t'Through ssh\'s own pipe'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l port-range -d 'With ssh://, where the receiver may listen, for firewalls [default: any free port]' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l rsh -d 'With ssh://, the ssh to use and its options' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l rsh -d 'With ssh://, the ssh to use and its options [default: ssh]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side [default: lvpipe]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l exec -d 'With ssh://HOST/-, a command on the far side that gets the stream on its standard input' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l resume -d 'Go on with a transfer that ended early: send only what is missing. Over links the receiver tells what it has; into a pipe, TOKEN does, which `lvpipe recv --resume-token TARGET` prints, and names the source too. All that counts as sent is read again and compared; if the source is not the same any more, the receiver refuses' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
@@ -76,8 +79,9 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l exec -d 'Give the
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s I -l listen -d 'Wait for a sender on this port (lvpipe send -O HOST:PORT), instead of standard input. `systemd`: on the sockets that systemd hands over' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l port-range -d 'Listen on the first free port of these' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l key-file -d 'The key that the sender must have, in a file; made there if there is none. Else in the environment as LVPIPE_KEY, else one is made for this transfer and printed' -r -F
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l retry-for -d 'When no link is left, try for so long to get one again' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l wait -d 'Wait so long for the sender [default: for ever; on systemd\'s sockets, 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
@@ -149,6 +153,11 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l json -d 'Print
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -l json -d 'Print a JSON array: for each check what it is for, what was found, its state, and the way out'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand man" -l install -d 'Write all pages into this directory\'s man1' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand man" -s h -l help -d 'Print help'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s b -d 'use <num> blocks for buffer' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s s -d 'use blocks of <size> bytes for processing' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s m -d 'memory <size> of buffer in b,k,M,G,%' -r
@@ -194,11 +203,14 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

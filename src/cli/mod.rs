@@ -33,7 +33,7 @@ const LONG_VERSION: &str = concat!(
     env!("LVPIPE_COMMIT"),
     "\ntarget    ",
     env!("LVPIPE_TARGET"),
-    "\nfeatures  thin zstd tcp tls1.3 ssh resume systemd mbuffer",
+    "\nfeatures  thin zstd tcp tls1.3 ssh http resume systemd mbuffer",
 );
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
