@@ -1,5 +1,5 @@
 //! Writes the inputs that every fuzzing starts from into fuzz/corpus: one of each kind of prelude, frame, answer,
-//! journal, token and line, as today's code writes them. `cargo run --example corpus` in fuzz/, after a change of the
+//! journal, token, request and line, as today's code writes them. `cargo run --example corpus` in fuzz/, after a change of the
 //! format; a fuzzer's own finds that are worth keeping lie beside them.
 
 use std::fs;
@@ -33,6 +33,9 @@ fn main() {
     for (name, bytes) in tokens() {
         keep("token", name, &bytes);
         keep("token", &format!("{name}-text"), mend_token(&bytes).as_bytes());
+    }
+    for (name, text) in requests() {
+        keep("request", name, text.as_bytes());
     }
     for (name, bytes) in batches() {
         keep("batches", name, &[&[7], &bytes[..]].concat());
@@ -162,6 +165,19 @@ fn tokens() -> Vec<(&'static str, Vec<u8>)> {
         mend_token(bytes).parse::<lvpipe::journal::Token>().expect("a token");
     }
     vec![("volume", volume), ("stream", stream)]
+}
+
+/// Target, `Range`, `Accept-Encoding`, `If-Match`, `If-None-Match`, `If-Range`, `Authorization`.
+fn requests() -> Vec<(&'static str, String)> {
+    let request = |lines: [&str; 7]| lines.join("\n");
+    vec![
+        ("whole", request(["/vm%201", "", "gzip, zstd;q=0.5", "*", "W/\"x\", \"y\"", "", "Bearer lvt1-abc"])),
+        ("range", request(["/vm%201", "bytes=0-499", "", "\"tag\"", "", "\"tag\"", "Basic eDp5"])),
+        ("ranges", request(["/a/map?format=compact", "bytes=0-0, 5-,-1", "*;q=0", "", "*", "", ""])),
+        ("batch", request(["/a/parts?first=0&last=9", "lines=1", "text/*", "", "", "", ""])),
+        ("part", request(["/a/parts/7", "bytes=9999999999999999999999-", "", "", "", "", ""])),
+        ("trick", request(["/%2e%2e/%00/..", "bytes=-0,1-0", "zstd;q=2", "\"", "W/", "x", "Basic"])),
+    ]
 }
 
 /// Behind a byte that says how they are cut.

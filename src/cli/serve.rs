@@ -26,8 +26,55 @@ use crate::wire::PartSize;
 use announce::Announcement;
 use opened::Opened;
 
-/// What `--compress auto` is: faster than most networks, and shorter by most of what can be had.
-const LEVEL: i32 = 1;
+const EXAMPLES: &str = "\
+Examples:
+  lvpipe serve vg/vm1                                   on port 8080, with TLS and a token
+  lvpipe serve vg/vm1 vg/vm2 --listen 192.0.2.1:8443    two volumes, on one address
+  lvpipe serve disk.img --token-file t --cert c.pem --cert-key k.pem
+  lvpipe serve disk.img --insecure --listen 127.0.0.1:8080
+  curl -r 0-511 http://127.0.0.1:8080/disk.img | xxd    the first sector of what that serves";
+
+/// What the manual has besides.
+const DETAILS: &str = "\
+Examples:
+  lvpipe serve vg/vm1                                   on port 8080, with TLS and a token
+  lvpipe serve vg/vm1 vg/vm2 --listen 192.0.2.1:8443    two volumes, on one address
+  lvpipe serve disk.img --token-file t --cert c.pem --cert-key k.pem
+  lvpipe serve disk.img --insecure --listen 127.0.0.1:8080
+  curl -r 0-511 http://127.0.0.1:8080/disk.img | xxd    the first sector of what that serves
+
+Resources:
+  /                         the volumes and who reads them, for people; as JSON where that is asked for
+  /index.json               the same as JSON
+  /metrics                  OpenMetrics
+  /NAME                     the volume: whole, by range, by several ranges; with a strong ETag
+  /NAME/map                 what of it is used, as JSON; ?format=compact for lvpipe
+  /NAME/parts/N             a part, with Repr-Digest and Unencoded-Digest, as zstd where that is taken
+  /NAME/parts?first=A&last=B  what is used of up to 256 parts, each with its digest, as multipart/mixed
+
+NAME is that of the LV or of the file, or where two are the same the full name with dashes. All but GET and HEAD is
+refused. A request is refused with 416 if its ranges are more than 64, or if a byte is in more than two of them.
+
+Who may:
+The token goes with each request, as `Authorization: Bearer TOKEN`, or as the password of any user (Basic). TLS is of
+version 1.3. An open server on loopback (--insecure) answers only to addresses, to localhost and to this host's name, so
+that no page in a browser can read from it under another name. /metrics wants the token too.
+
+Time-outs and bounds:
+  5 s        for a TLS handshake
+  10 s       for a request, from its first byte to the end of its head; for the first byte of the first one too
+  60 s       between two requests of a connection
+  -W         until a client takes something of what it asked for
+  --grace    for responses under way when the server ends; a second signal does not wait
+  16 KiB     of a request's head, and 64 fields in it
+  64         connections that have not shown the token; the oldest is pushed out by the next after half a second
+
+--max-clients bounds those that have shown it; more get 503. For each the server has at most some 2.5 MiB in memory, or
+some 16 parts while it gets a batch.
+
+Ends:
+SIGTERM and SIGINT end the server with status 0. A file that is written to while it is served is not served any more; a
+volume that cannot be read ends the response early, so that no client takes it for whole.";
 
 /// Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client
 ///
@@ -39,13 +86,7 @@ const LEVEL: i32 = 1;
 /// and the certificate's fingerprint and the token are printed, with the whole command line for the other side. A
 /// signal ends it; what is being sent then has a while to come to its end.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lvpipe serve vg/vm1                                   on port 8080, with TLS and a token
-  lvpipe serve vg/vm1 vg/vm2 --listen 192.0.2.1:8443    two volumes, on one address
-  lvpipe serve disk.img --token-file t --cert c.pem --cert-key k.pem
-  lvpipe serve disk.img --insecure --listen 127.0.0.1:8080
-  curl -r 0-511 http://127.0.0.1:8080/disk.img | xxd    the first sector of what that serves")]
+#[command(after_help = EXAMPLES, after_long_help = DETAILS)]
 pub struct Serve {
     /// What to serve: vg/lv, a device, or an image file
     #[arg(required = true, value_parser = name_parser())]
@@ -167,7 +208,7 @@ impl Serve {
             most_clients: self.max_clients.into(),
             stall: self.stall_timeout.0,
             grace: self.grace.0,
-            level: self.level(),
+            compress: self.compress,
             host,
             is_loopback,
             verbose: self.verbose,
@@ -217,14 +258,6 @@ impl Serve {
         let addresses = listener.local_addresses().into_iter().map(|address| address.ip());
         let addresses: Vec<IpAddr> = addresses.filter(|ip| !ip.is_unspecified()).collect();
         Identity::make(&[host.to_string(), "localhost".to_string()], &addresses)
-    }
-
-    fn level(&self) -> Option<i32> {
-        match self.compress {
-            Compress::Auto => Some(LEVEL),
-            Compress::None => None,
-            Compress::Zstd(level) => Some(level),
-        }
     }
 
     fn say(&self, line: &str) {

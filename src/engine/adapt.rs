@@ -102,7 +102,7 @@ const WORSE: f64 = 0.95;
 const LONGEST_REST: u32 = 64;
 
 /// Decides the level from epoch to epoch.
-pub(super) struct Adapt {
+pub struct Adapt {
     step: usize,
     /// The last step whose state fits the memory.
     highest: usize,
@@ -116,19 +116,19 @@ pub(super) struct Adapt {
 
 impl Adapt {
     /// Begins now; never goes above `highest_level`.
-    pub(super) fn new(now: Snapshot, highest_level: i32) -> Self {
+    pub fn new(now: Snapshot, highest_level: i32) -> Self {
         let highest = LADDER.iter().rposition(|level| level.is_none_or(|level| level <= highest_level));
         let highest = highest.unwrap_or(0);
         Adapt { step: BEGIN.min(highest), highest, since: now, trial: None, rest: 0, penalty: 2 }
     }
 
     /// The level to use.
-    pub(super) fn level(&self) -> Option<i32> {
+    pub fn level(&self) -> Option<i32> {
         LADDER[self.step]
     }
 
     /// Looks at the figures; at the end of an epoch it may move.
-    pub(super) fn observe(&mut self, now: Snapshot) {
+    pub fn observe(&mut self, now: Snapshot) {
         let time = now.elapsed.saturating_sub(self.since.elapsed);
         if time < EPOCH || now.parts.saturating_sub(self.since.parts) < LEAST_PARTS {
             return;

@@ -71,7 +71,7 @@ mod target_writer;
 pub mod walk;
 mod zeros;
 
-pub use adapt::Compress;
+pub use adapt::{Adapt, Compress};
 pub use held_at_target::HeldAtTarget;
 pub use memory::{Work, Workshop};
 pub use rate::Rate;

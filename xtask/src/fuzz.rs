@@ -158,7 +158,7 @@ mod tests {
         let room = binary::repository().join("fuzz");
         let manifest = fs::read_to_string(room.join("Cargo.toml")).expect("a manifest");
         let names = select(&room, &[]).expect("targets");
-        assert!(names.len() >= 6, "{names:?}");
+        assert!(names.len() >= 7, "{names:?}");
         for name in names {
             assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
             assert!(room.join("corpus").join(&name).read_dir().is_ok_and(|mut files| files.next().is_some()));

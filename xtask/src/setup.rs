@@ -28,8 +28,10 @@ use Task::{Bench, Demo, Test};
 
 /// Debian's packages, what each is for, and the tasks that need it.
 const PACKAGES: &[(&str, &str, &[Task])] = &[
+    ("aria2", "reads a volume over HTTP in parallel", &[Bench, Test]),
     ("busybox-static", "the lab's shell and small tools", &[Test]),
     ("cpio", "packs the lab's initramfs", &[Test]),
+    ("curl", "reads a volume over HTTP", &[Bench, Test]),
     ("dmsetup", "device-mapper in the lab", &[Test]),
     ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test]),
     ("g++", "libFuzzer is C++", &[Test]),
@@ -39,14 +41,15 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("lvm2", "LVM in the lab", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
     ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
-    ("nginx-light", "another server to pull from", &[Test]),
+    ("nginx-light", "another HTTP server: pulled from, and what ours is measured against", &[Bench, Test]),
     ("openssh-client", "ssh in tests and in the lab, and keys for it", &[Test]),
     ("openssh-server", "sshd in tests and in the lab", &[Test]),
     ("pv", "a slow link in tests", &[Test]),
-    ("python3-minimal", "a server without ranges to pull from", &[Test]),
+    ("python3", "its http.client reads a volume, its http.server is pulled from", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),
     ("tmux", "a terminal for the bar's tests", &[Test]),
+    ("wget", "reads a volume over HTTP", &[Test]),
     ("xfsprogs", "a second file system in the lab", &[Test]),
     ("zstd", "what lvpipe is measured against; packs the lab's initramfs", &[Bench, Test]),
 ];

@@ -54,7 +54,7 @@ impl Opened {
         let names = unique(&given);
         for (name, (origin, etag, source, map)) in names.into_iter().zip(found) {
             let about = VolumeMap { volume: name, etag, part_size, lineage: lineage(origin), map };
-            opened.volumes.push(Volume::open(about, source, options.no_snapshot)?);
+            opened.volumes.push(Volume::new(about, source, options.no_snapshot)?);
         }
         Ok(opened)
     }

@@ -29,11 +29,17 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The body of a volume's resource: it counts for the transfer and the volume, and what fails is said.
     pub fn counted(&self, body: Body, volume: &Arc<Volume>) -> Body {
-        if self.is_head {
-            return body;
-        }
+        if self.is_head { body } else { self.counted_by(self.account(volume), body) }
+    }
+
+    /// Who counts what is sent of a volume; begins a transfer, or is one more response of one.
+    pub fn account(&self, volume: &Arc<Volume>) -> Account {
         let number = self.server.volumes.iter().position(|known| Arc::ptr_eq(known, volume)).unwrap_or_default();
-        let account = Account { meter: self.server.transfers.begin(self.client, number), volume: volume.clone() };
+        Account { meter: self.server.transfers.begin(self.client, number), volume: volume.clone() }
+    }
+
+    /// As [`Call::counted`], by an account that there is already.
+    pub fn counted_by(&self, account: Account, body: Body) -> Body {
         let server = self.server.clone();
         body.counted(account).complaining(move |error| server.complaints.say(&error.to_string()))
     }

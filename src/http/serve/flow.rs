@@ -11,11 +11,14 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::tuner::Tuner;
 use crate::error::{Error, Result, Status};
 
 /// What a step makes: pieces of the body, in order.
@@ -42,6 +45,34 @@ pub struct Flow {
     ahead: usize,
     under_way: VecDeque<UnderWay>,
     made: VecDeque<Bytes>,
+    clock: Option<Clock>,
+}
+
+/// Tells a tuner who waits for whom.
+struct Clock {
+    tuner: Arc<Tuner>,
+    state: Waiting,
+    since: Instant,
+}
+
+/// What a body waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    ForWorkers,
+    ForSocket,
+}
+
+impl Clock {
+    /// From now on it waits for this.
+    fn turn(&mut self, to: Waiting) {
+        let now = Instant::now();
+        let time = now.duration_since(self.since);
+        match self.state {
+            Waiting::ForWorkers => self.tuner.waited(time),
+            Waiting::ForSocket => self.tuner.sent(time),
+        }
+        (self.state, self.since) = (to, now);
+    }
 }
 
 enum UnderWay {
@@ -52,11 +83,40 @@ enum UnderWay {
 impl Flow {
     /// Follows `plan`, with up to `ahead` steps under way.
     pub fn new(plan: impl Iterator<Item = Step> + Send + 'static, ahead: usize) -> Self {
-        Flow { plan: Box::new(plan), ahead: ahead.max(1), under_way: VecDeque::new(), made: VecDeque::new() }
+        Flow {
+            plan: Box::new(plan),
+            ahead: ahead.max(1),
+            under_way: VecDeque::new(),
+            made: VecDeque::new(),
+            clock: None,
+        }
+    }
+
+    /// Tells this tuner who waits for whom.
+    #[must_use]
+    pub fn tuned(mut self, tuner: Arc<Tuner>) -> Self {
+        self.clock = Some(Clock { tuner, state: Waiting::ForWorkers, since: Instant::now() });
+        self
     }
 
     /// The next piece; `None` at the end.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        // Asked again, the socket has taken the last piece.
+        self.turn(Waiting::ForWorkers);
+        let next = self.poll_steps(context);
+        if next.is_ready() {
+            self.turn(Waiting::ForSocket);
+        }
+        next
+    }
+
+    fn turn(&mut self, to: Waiting) {
+        if let Some(clock) = &mut self.clock {
+            clock.turn(to);
+        }
+    }
+
+    fn poll_steps(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             if let Some(bytes) = self.made.pop_front() {
                 self.begin();
@@ -102,7 +162,6 @@ impl Drop for Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 

@@ -43,6 +43,7 @@ pub mod route;
 mod tally;
 mod token;
 mod transfers;
+mod tuner;
 mod volume;
 mod watched;
 
@@ -53,10 +54,11 @@ use rustls::ServerConfig;
 
 pub use accept::{Ended, serve};
 pub use certificate::{Fingerprint, Identity};
-pub use names::{encode, unique};
+pub use names::{decode, encode, unique};
 pub use token::{FoundToken, Token};
 pub use volume::{Volume, tag_of_file, tag_of_run};
 
+use crate::engine::Compress;
 use crate::link::complaints::Complaints;
 use gate::Gate;
 use picture::Picture;
@@ -71,9 +73,6 @@ pub const MOST_PART_SIZE: u64 = 8 << 20;
 const REQUEST: Duration = Duration::from_secs(10);
 /// Between two requests.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// Unused buffers of a kind that are kept for a volume.
-const KEEP: usize = 32;
 
 /// Says something to the user.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
@@ -90,8 +89,8 @@ pub struct Terms {
     pub stall: Duration,
     /// How long responses may take to end when the server does.
     pub grace: Duration,
-    /// The level that parts are compressed at for those who take zstd; `None`: not at all.
-    pub level: Option<i32>,
+    /// How parts are compressed for those who take zstd.
+    pub compress: Compress,
     /// This host's name.
     pub host: String,
     /// Whether it listens on loopback alone.
@@ -110,7 +109,7 @@ struct Server {
     tls: Option<Arc<ServerConfig>>,
     token: Option<Token>,
     patience: Patience,
-    level: Option<i32>,
+    compress: Compress,
     /// Pieces of a batch under way at once.
     ahead: usize,
     host: String,
@@ -133,7 +132,7 @@ impl Server {
             tls: terms.identity.as_ref().map(|identity| identity.config.clone()),
             token: terms.token.clone(),
             patience: Patience { request: REQUEST, idle: IDLE, stall: terms.stall },
-            level: terms.level,
+            compress: terms.compress,
             // One for each processor, and one that is being sent.
             ahead: (processors + 1).clamp(3, 8),
             host: terms.host.clone(),
@@ -143,22 +142,8 @@ impl Server {
             log: terms.log.clone(),
             gate: Gate::new(terms.most_clients),
             tally: Tally::default(),
-            transfers: Transfers::default(),
+            transfers: Transfers::new(terms.compress),
             began: Instant::now(),
         })
-    }
-}
-
-impl Volume {
-    /// A volume to be served. With `may_change`, it is served even if it is written to.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn open(
-        about: crate::http::volume_map::VolumeMap,
-        source: Arc<dyn crate::volume::Source>,
-        may_change: bool,
-    ) -> crate::error::Result<Self> {
-        Volume::new(about, source, may_change, KEEP)
     }
 }

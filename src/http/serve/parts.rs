@@ -1,7 +1,9 @@
 //! Parts with their digests, in a coding of their own: one as a resource (`/NAME/parts/N`), and many in one response
 //! (`/NAME/parts?first=A&last=B`), so that a puller needs no round trip for each.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, VARY};
@@ -10,13 +12,16 @@ use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, set};
 use super::body::Body;
+use super::buffers::Buffer;
 use super::call::Call;
 use super::conditions::{self, Verdict};
-use super::flow::{Flow, Step};
+use super::flow::{Flow, Made, Step};
 use super::negotiate;
 use super::raw::content_range;
 use super::route::{digits, parameter};
+use super::tuner::Tuner;
 use super::volume::Volume;
+use crate::engine::Compress;
 use crate::error::{Error, Result, Status};
 use crate::http::digest_field::{self, REPR_DIGEST, UNENCODED_DIGEST};
 use crate::usedmap::Extent;
@@ -34,11 +39,15 @@ struct Coded {
     plain: Digest,
 }
 
-/// Reads a range, which must fit a part and be aligned, and encodes it if that makes it shorter. Runs on a worker.
-fn encode(volume: &Volume, range: Extent, level: Option<i32>) -> Result<Coded> {
-    let length = range.length as usize;
+/// Reads a range, which must fit a part and be aligned.
+fn read(volume: &Volume, range: Extent) -> Result<Buffer> {
     let mut raw = volume.parts.take()?;
-    volume.read(range, &mut raw[..length])?;
+    volume.read(range, &mut raw[..range.length as usize])?;
+    Ok(raw)
+}
+
+/// Digests the first bytes of a part, and encodes them if that makes them shorter. Runs on a worker, as [`read`] does.
+fn encode(volume: &Volume, raw: Buffer, length: usize, level: Option<i32>) -> Result<Coded> {
     let plain = DigestKind::Sha256.of(&[&raw[..length]]);
     if let Some(level) = level {
         let mut out = volume.parts.take()?;
@@ -53,10 +62,19 @@ fn encode(volume: &Volume, range: Extent, level: Option<i32>) -> Result<Coded> {
     Ok(Coded { bytes: raw.share(0..length), is_zstd: false, plain })
 }
 
-/// The level to compress at, if the client takes zstd and the user wants it.
-fn level(call: &Call<'_>) -> Option<i32> {
+/// Whether the client takes zstd.
+fn takes_zstd(call: &Call<'_>) -> bool {
     let mut fields = call.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|field| field.to_str().ok());
-    call.server.level.filter(|_| fields.any(negotiate::takes_zstd))
+    fields.any(negotiate::takes_zstd)
+}
+
+/// The level of parts that are resources of their own: always the same, for their tags say that their bytes are.
+fn fixed_level(compress: Compress) -> Option<i32> {
+    match compress {
+        Compress::Auto => Some(1),
+        Compress::None => None,
+        Compress::Zstd(level) => Some(level),
+    }
 }
 
 /// One part as a resource.
@@ -65,8 +83,9 @@ pub async fn one(call: &Call<'_>, volume: &Arc<Volume>, number: u64) -> Answer {
     if place.is_empty() {
         return answer::not_found();
     }
-    let (of, level) = (volume.clone(), level(call));
-    let coded = match spawn_blocking(move || encode(&of, place, level)).await {
+    let (of, level) = (volume.clone(), fixed_level(call.server.compress).filter(|_| takes_zstd(call)));
+    let work = move || encode(&of, read(&of, place)?, place.length as usize, level);
+    let coded = match spawn_blocking(work).await {
         Ok(Ok(coded)) => coded,
         Ok(Err(error)) => return failed(call, &error),
         Err(panic) => return failed(call, &Error::new(Status::Io, "cannot serve", "a worker", panic)),
@@ -122,32 +141,57 @@ pub fn batch(call: &Call<'_>, volume: &Arc<Volume>) -> Answer {
     if conditions::judge(call.headers, &[&volume.about.etag]) == Verdict::Failed {
         return answer::words(StatusCode::PRECONDITION_FAILED, "the volume is another one now");
     }
-    let boundary = call.boundary.clone();
-    let flow = Flow::new(pieces(volume.clone(), first..=last, level(call), boundary), call.server.ahead);
-    let mut answer = Response::new(call.counted(Body::flow(flow, None), volume));
+    let body = if call.is_head {
+        Body::empty_of(None)
+    } else {
+        let account = call.account(volume);
+        let tuner = account.meter.tuner();
+        let batch = Batch {
+            volume: volume.clone(),
+            takes_zstd: takes_zstd(call),
+            tuner: tuner.clone(),
+            boundary: call.boundary.clone(),
+        };
+        let flow = Flow::new(batch.steps(first..=last), call.server.ahead).tuned(tuner);
+        call.counted_by(account, Body::flow(flow, None))
+    };
+    let mut answer = Response::new(body);
     set(&mut answer, CONTENT_TYPE, &format!("multipart/mixed; boundary={}", call.boundary));
     set(&mut answer, VARY, "accept-encoding");
     answer
 }
 
-/// The steps that make a batch's body (RFC 2046, section 5.1): for each piece a head and its bytes, and the end.
-fn pieces(
+/// What the steps of a batch need.
+#[derive(Clone)]
+struct Batch {
     volume: Arc<Volume>,
-    parts: std::ops::RangeInclusive<u64>,
-    level: Option<i32>,
+    takes_zstd: bool,
+    tuner: Arc<Tuner>,
     boundary: String,
-) -> impl Iterator<Item = Step> + Send {
-    let end = Step::Ready(Bytes::from(format!("\r\n--{boundary}--\r\n")));
-    let of = volume.clone();
-    let places = parts.flat_map(move |number| of.pieces(of.part(number)));
-    let steps = places.map(move |place| {
-        let (volume, boundary) = (volume.clone(), boundary.clone());
-        Step::work(move || {
-            let coded = encode(&volume, place, level)?;
-            Ok(vec![Bytes::from(head(&coded, place, volume.size(), &boundary)), coded.bytes])
-        })
-    });
-    steps.chain(std::iter::once(end))
+}
+
+impl Batch {
+    /// The steps that make the body (RFC 2046, section 5.1): for each piece a head and its bytes, and the end.
+    fn steps(self, parts: RangeInclusive<u64>) -> impl Iterator<Item = Step> + Send {
+        let end = Step::Ready(Bytes::from(format!("\r\n--{}--\r\n", self.boundary)));
+        let volume = self.volume.clone();
+        let places = parts.flat_map(move |number| volume.pieces(volume.part(number)));
+        let steps = places.map(move |place| {
+            let batch = self.clone();
+            Step::work(move || batch.piece(place))
+        });
+        steps.chain(std::iter::once(end))
+    }
+
+    fn piece(&self, place: Extent) -> Made {
+        let began = Instant::now();
+        let raw = read(&self.volume, place)?;
+        let reading = began.elapsed();
+        let level = self.tuner.level().filter(|_| self.takes_zstd);
+        let coded = encode(&self.volume, raw, place.length as usize, level)?;
+        self.tuner.made(place.length, reading, began.elapsed() - reading);
+        Ok(vec![Bytes::from(head(&coded, place, self.volume.size(), &self.boundary)), coded.bytes])
+    }
 }
 
 /// A piece's head. The line end before the first boundary is an empty preamble's.

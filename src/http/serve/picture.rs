@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use crate::usedmap::{Extent, UsedMap};
 
 /// Cells in a row, and rows.
-const COLUMNS: u64 = 96;
-const ROWS: u64 = 6;
+const COLUMNS: u64 = 64;
+const ROWS: u64 = 8;
 /// A cell's size and the distance to the next, in the picture's own unit.
 const CELL: u64 = 9;
 const STEP: u64 = 10;

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::tuner::Tuner;
+use crate::engine::Compress;
+
 /// How long a transfer is shown after its last response.
 const LINGER: Duration = Duration::from_secs(10);
 const MOST: usize = 1024;
@@ -15,8 +18,10 @@ const MOST: usize = 1024;
 const WINDOW: u64 = 4;
 
 /// All of them.
-#[derive(Default)]
-pub struct Transfers(Mutex<Vec<Arc<Transfer>>>);
+pub struct Transfers {
+    compress: Compress,
+    all: Mutex<Vec<Arc<Transfer>>>,
+}
 
 /// What one host reads of one volume.
 pub struct Transfer {
@@ -26,6 +31,7 @@ pub struct Transfer {
     under_way: AtomicUsize,
     sent: AtomicU64,
     pace: Mutex<Pace>,
+    tuner: Arc<Tuner>,
 }
 
 /// Bytes of the last seconds.
@@ -54,6 +60,11 @@ pub struct Seen {
 }
 
 impl Transfers {
+    /// None yet. Each has a tuner for this.
+    pub fn new(compress: Compress) -> Self {
+        Transfers { compress, all: Mutex::default() }
+    }
+
     /// A response begins.
     pub fn begin(&self, client: IpAddr, volume: usize) -> Meter {
         let mut all = self.lock();
@@ -63,7 +74,7 @@ impl Transfers {
             if all.len() >= MOST {
                 all.retain(|transfer| transfer.under_way.load(Ordering::Relaxed) > 0);
             }
-            let transfer = Arc::new(Transfer::new(client, volume));
+            let transfer = Arc::new(Transfer::new(client, volume, self.compress));
             all.push(transfer.clone());
             transfer
         });
@@ -82,12 +93,12 @@ impl Transfers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Transfer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Transfer {
-    fn new(client: IpAddr, volume: usize) -> Self {
+    fn new(client: IpAddr, volume: usize, compress: Compress) -> Self {
         let now = Instant::now();
         Transfer {
             client,
@@ -96,6 +107,7 @@ impl Transfer {
             under_way: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             pace: Mutex::new(Pace { second: 0, bytes: [0; WINDOW as usize + 1], last: now }),
+            tuner: Arc::new(Tuner::new(compress)),
         }
     }
 
@@ -148,6 +160,11 @@ impl Pace {
 pub struct Meter(Arc<Transfer>);
 
 impl Meter {
+    /// What chooses the transfer's level.
+    pub fn tuner(&self) -> Arc<Tuner> {
+        self.0.tuner.clone()
+    }
+
     /// So many bytes are being sent.
     pub fn add(&self, bytes: u64) {
         self.0.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn requests_of_one_host_for_one_volume_are_one_transfer() {
-        let transfers = Transfers::default();
+        let transfers = Transfers::new(Compress::Auto);
         let first = transfers.begin(host(1), 0);
         let second = transfers.begin(host(1), 0);
         let other = transfers.begin(host(1), 1);
@@ -211,7 +228,7 @@ mod tests {
 
     #[test]
     fn their_number_is_bounded() {
-        let transfers = Transfers::default();
+        let transfers = Transfers::new(Compress::Auto);
         for number in 0..=u16::MAX {
             let [high, low] = number.to_be_bytes();
             drop(transfers.begin(Ipv4Addr::new(10, 0, high, low).into(), 0));
