@@ -186,22 +186,23 @@ fn pieces_that_were_not_asked_for_or_cannot_be() {
     }
 }
 
+/// All parts that were asked for, with these fields and bytes for each.
+fn each_part(asked: &Asked, fields: &str, data: &[u8]) -> Answer {
+    let numbers = asked.path.split(['=', '&']).filter_map(|word| word.parse::<u64>().ok());
+    let (first, last) = (numbers.clone().next().expect("first"), numbers.last().expect("last"));
+    let ranges: Vec<String> =
+        (first..=last).map(|n| format!("{}-{}/4194304", n * MIB, (n + 1) * MIB - 1)).collect();
+    let parts: Vec<_> = ranges.iter().map(|range| (range.as_str(), fields, data.to_vec())).collect();
+    batch(&parts)
+}
+
 #[test]
 fn bombs_and_damaged_parts() {
-    let good = format!("Unencoded-Digest: {ZEROS_DIGEST}");
-    let bomb = move |asked: &Asked| {
-        let first =
-            asked.path.split(['=', '&']).nth(1).and_then(|first| first.parse::<u64>().ok()).expect("a part");
-        let range = format!("{}-{}/4194304", first * MIB, (first + 1) * MIB - 1);
-        batch(&[(&range, &format!("{good}\r\nContent-Encoding: zstd"), zstd_of_zeros())])
-    };
+    let zstd = format!("Unencoded-Digest: {ZEROS_DIGEST}\r\nContent-Encoding: zstd");
+    let bomb = move |asked: &Asked| each_part(asked, &zstd, &zstd_of_zeros());
     pulled(&[], lvpipes(whole_map(4 * MIB), bomb)).expect_failure(3, &["stream is corrupt", "does not decompress"]);
-    let wrong = |asked: &Asked| {
-        let first =
-            asked.path.split(['=', '&']).nth(1).and_then(|first| first.parse::<u64>().ok()).expect("a part");
-        let range = format!("{}-{}/4194304", first * MIB, (first + 1) * MIB - 1);
-        batch(&[(&range, &format!("Unencoded-Digest: {ZEROS_DIGEST}"), vec![7; 1 << 20])])
-    };
+    let plain = format!("Unencoded-Digest: {ZEROS_DIGEST}");
+    let wrong = move |asked: &Asked| each_part(asked, &plain, &[7; 1 << 20]);
     pulled(&[], lvpipes(whole_map(4 * MIB), wrong))
         .expect_failure(3, &["stream is corrupt", "does not match its digest"]);
 }
