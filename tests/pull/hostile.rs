@@ -188,8 +188,8 @@ fn pieces_that_were_not_asked_for_or_cannot_be() {
 
 /// All parts that were asked for, with these fields and bytes for each.
 fn each_part(asked: &Asked, fields: &str, data: &[u8]) -> Answer {
-    let numbers = asked.path.split(['=', '&']).filter_map(|word| word.parse::<u64>().ok());
-    let (first, last) = (numbers.clone().next().expect("first"), numbers.last().expect("last"));
+    let numbers: Vec<u64> = asked.path.split(['=', '&']).filter_map(|word| word.parse().ok()).collect();
+    let &[first, last] = &numbers[..] else { panic!("{}", asked.path) };
     let ranges: Vec<String> =
         (first..=last).map(|n| format!("{}-{}/4194304", n * MIB, (n + 1) * MIB - 1)).collect();
     let parts: Vec<_> = ranges.iter().map(|range| (range.as_str(), fields, data.to_vec())).collect();
