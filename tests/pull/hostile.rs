@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use crate::image::{Image, assert_not_there, scratch_in_memory};
 use crate::origin::{Answer, Asked, Origin, answer, raw, well};
@@ -19,9 +20,16 @@ fn pulled(args: &[&str], respond: impl Fn(usize, &Asked) -> Answer + Send + Sync
     let all = [&["-n", "2", "--retry-for", "1", "-W", "1", "-m", "32M"], args].concat();
     let ran = run(&mut pull(&all, &origin.url(), &scratch.path().join("copy")));
     assert!(!ran.status.success(), "{ran}");
-    assert!(ran.peak_memory < 100 * MIB, "{} bytes:\n{ran}", ran.peak_memory);
+    assert!(ran.peak_memory < 100 * MIB + own_peak(), "{} bytes:\n{ran}", ran.peak_memory);
     assert_not_there(scratch.path(), &[]);
     ran
+}
+
+/// The most memory that this process has had: wait4(2) counts it as a child's, from before that became lvpipe.
+fn own_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("proc(5)");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is there");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
 /// Writes this again and again.
@@ -178,22 +186,23 @@ fn pieces_that_were_not_asked_for_or_cannot_be() {
     }
 }
 
+/// All parts that were asked for, with these fields and bytes for each.
+fn each_part(asked: &Asked, fields: &str, data: &[u8]) -> Answer {
+    let numbers: Vec<u64> = asked.path.split(['=', '&']).filter_map(|word| word.parse().ok()).collect();
+    let &[first, last] = &numbers[..] else { panic!("{}", asked.path) };
+    let ranges: Vec<String> =
+        (first..=last).map(|n| format!("{}-{}/4194304", n * MIB, (n + 1) * MIB - 1)).collect();
+    let parts: Vec<_> = ranges.iter().map(|range| (range.as_str(), fields, data.to_vec())).collect();
+    batch(&parts)
+}
+
 #[test]
 fn bombs_and_damaged_parts() {
-    let good = format!("Unencoded-Digest: {ZEROS_DIGEST}");
-    let bomb = move |asked: &Asked| {
-        let first =
-            asked.path.split(['=', '&']).nth(1).and_then(|first| first.parse::<u64>().ok()).expect("a part");
-        let range = format!("{}-{}/4194304", first * MIB, (first + 1) * MIB - 1);
-        batch(&[(&range, &format!("{good}\r\nContent-Encoding: zstd"), zstd_of_zeros())])
-    };
+    let zstd = format!("Unencoded-Digest: {ZEROS_DIGEST}\r\nContent-Encoding: zstd");
+    let bomb = move |asked: &Asked| each_part(asked, &zstd, &zstd_of_zeros());
     pulled(&[], lvpipes(whole_map(4 * MIB), bomb)).expect_failure(3, &["stream is corrupt", "does not decompress"]);
-    let wrong = |asked: &Asked| {
-        let first =
-            asked.path.split(['=', '&']).nth(1).and_then(|first| first.parse::<u64>().ok()).expect("a part");
-        let range = format!("{}-{}/4194304", first * MIB, (first + 1) * MIB - 1);
-        batch(&[(&range, &format!("Unencoded-Digest: {ZEROS_DIGEST}"), vec![7; 1 << 20])])
-    };
+    let plain = format!("Unencoded-Digest: {ZEROS_DIGEST}");
+    let wrong = move |asked: &Asked| each_part(asked, &plain, &[7; 1 << 20]);
     pulled(&[], lvpipes(whole_map(4 * MIB), wrong))
         .expect_failure(3, &["stream is corrupt", "does not match its digest"]);
 }
@@ -219,7 +228,7 @@ fn a_size_that_no_target_has_room_for() {
 
 #[test]
 fn ranges_that_lie() {
-    let bytes = Image::full(40 * MIB).bytes();
+    let bytes = Arc::new(Image::full(24 * MIB).bytes());
     type Twist = fn(&Asked, &[u8]) -> Answer;
     let twists: [(Twist, &str); 5] = [
         (

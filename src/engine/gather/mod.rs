@@ -3,9 +3,9 @@
 //! In: the volume's used map, and for each connection a [`Fetch`] that brings the parts it is asked for, in pieces
 //! with a digest each, or without. Out: a target that is verified, written whole and finished.
 //!
-//! The [plan](plan) walks the map along the grid and hands out *batches* of parts, the lowest first; holes and what
+//! The [plan] walks the map along the grid and hands out *batches* of parts, the lowest first; holes and what
 //! the target holds already are seen to on the way. Each connection's thread ([connection]) takes a batch, has it
-//! fetched, and hands each part that has all its pieces ([delivery]) to the [intake](super::intake), where a worker
+//! fetched, and hands each part that has all its pieces ([delivery]) to the [intake], where a worker
 //! decompresses and verifies them and finds the zeros ([assemble]). What did not come, or came damaged, is handed out
 //! again, to whoever asks next. A volume that cannot be asked for by part comes as one [stream].
 //!
