@@ -102,6 +102,8 @@ fn what_cannot_be_served_is_said() {
     fails(&["--insecure", "--token-file", "x", &image], 2, &["--token-file"]);
     fails(&["--cert", "x", &image], 2, &["--cert-key"]);
     fails(&[], 2, &["VOLUME"]);
+    let ran = start(lvpipe(["serve", "--insecure", "--listen", "systemd"]).arg(&image)).end();
+    ran.expect_failure(2, &["no socket was handed over", "--listen PORT"]);
 }
 
 #[test]

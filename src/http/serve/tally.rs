@@ -17,7 +17,7 @@ pub enum Refusal {
     PushedOut,
     /// A host name that is not this host's, on a server that is open on loopback alone.
     Host,
-    /// What was no HTTP, or took too long.
+    /// What was no HTTP.
     Protocol,
 }
 
