@@ -180,7 +180,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    const SHORT: Duration = Duration::from_millis(80);
+    const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(3600);
 
     /// A watched socket, its phase, and the client's end.
@@ -213,7 +213,7 @@ mod tests {
             });
             let began = Instant::now();
             while slow.read_u8().await.is_ok() {}
-            assert!(began.elapsed() < 4 * SHORT, "{:?}", began.elapsed());
+            assert!(began.elapsed() < 20 * SHORT, "{:?}", began.elapsed());
         });
     }
 
