@@ -43,6 +43,14 @@ impl PartialFile {
         let partial = partial_path(path);
         let file = own_name(&partial, name).open()?;
         let length = claim(&file, &partial, name, has_journal)?;
+        // Looked for again, with the lock: another transfer to it may have ended since there was no such file.
+        if path.exists() {
+            if length == 0 && is_at(&file, &partial) {
+                // If this fails, the next transfer to this name takes it.
+                let _ = fs::remove_file(&partial);
+            }
+            return Err(Error::guard("target refused", name, "another transfer to it has just ended"));
+        }
         // Until it is emptied, what it holds may be what somebody wants to go on with.
         Ok((PartialFile { partial, path: path.into(), stays: AtomicBool::new(length > 0) }, file))
     }

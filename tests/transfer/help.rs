@@ -49,6 +49,10 @@ fn every_example_parses() {
     let of_tasks = tasks.iter().filter(|task| *task != "buffer").flat_map(|task| examples(&[task, "--help"]));
     for line in of_tasks.chain(examples(&["--help"])) {
         let found = commands(&line);
+        // What reads from lvpipe's server need not be lvpipe.
+        if line.trim_start().starts_with("curl ") {
+            continue;
+        }
         assert!(!found.is_empty(), "no lvpipe in {line:?}");
         for words in found {
             let first = words.get(1).map(OsString::from);
