@@ -30,9 +30,7 @@ const CONNECTIONS: u16 = 8;
 #[command(after_help = "\
 Examples:
   lvpipe pull https://host:8080/vm1 vg/vm1 --fingerprint sha256:...
-                                                        copy a volume from a host that serves it
   lvpipe pull https://host:8080/vm1 vg/vm1 -n 4 --token-file FILE
-                                                        the same, with a certificate that the system trusts
   lvpipe pull --resume https://host:8080/vm1 vg/vm1     go on with a transfer that ended early
   lvpipe pull http://mirror/disk.img disk.img           a file from any server
   lvpipe pull http://mirror/disk.img - | sha256sum      the same to standard output, in order")]

@@ -55,6 +55,11 @@ fn every_example_parses() {
         }
         assert!(!found.is_empty(), "no lvpipe in {line:?}");
         for words in found {
+            // What stands for the fingerprint of a certificate.
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| word.replace("sha256:...", &format!("sha256:{}", "0".repeat(64))))
+                .collect();
             let first = words.get(1).map(OsString::from);
             if grammar("lvpipe".as_ref(), first.as_ref()) != Grammar::Own {
                 let step =
