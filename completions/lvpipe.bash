@@ -319,12 +319,20 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__map)
-            opts="-h --json --extents --map --thin-metadata --thin-id --help"
+            opts="-h --since --since-thin-id --json --extents --map --thin-metadata --thin-id --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since-thin-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --map)
                     COMPREPLY=($(compgen -W "auto none" -- "${cur}"))
                     return 0

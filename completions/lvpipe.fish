@@ -28,7 +28,7 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -s h -l help -d 'Print help'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print version'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -91,12 +91,14 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Star
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since -d 'Show what changed since BASE instead, another thin volume in the same pool, as a snapshot and a later one: what was written, and what was discarded' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since-thin-id -d 'The same with --thin-metadata: the base\'s device id in the pool' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes. With a base: size, written, discarded, and the extents of either'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes. With a base, what became of it follows: written or discarded'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
@@ -157,7 +159,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -109,8 +109,12 @@ impl Send {
             None => Way::Pipe(pipe::stdout()?),
         };
         resumption.check(matches!(link, Way::Links(_)))?;
-        let options =
-            SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
+        let options = SourceOptions {
+            since: None,
+            map: self.source_args.map_choice(),
+            no_snapshot: self.no_snapshot,
+            only_map: false,
+        };
         let OpenSource { held, what, origin, notices } = open_source(&source, &options, stop)?;
         if let Way::Pipe(link) = &link {
             refuse_source_as_link(link, &origin)?;
@@ -122,7 +126,7 @@ impl Send {
         let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => (Input::Stream(stream), None, None),
-            What::Volume { source, map } => {
+            What::Volume { source, map, .. } => {
                 let (size, used) = (map.size(), map.used_bytes());
                 changing = source_may_change.then(|| source.clone());
                 (Input::Volume { source, map }, Some(size), Some(used))

@@ -22,6 +22,8 @@ pub(crate) mod own_name;
 mod partial_file;
 mod pool_watch;
 mod resident;
+mod source_maps;
+mod state;
 mod stream;
 mod write_behind;
 
@@ -33,8 +35,9 @@ pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use journal_place::{JournalPlace, find_journal};
 pub use null_target::NullTarget;
-pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
+pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, Since, SourceOptions, What, open_source};
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, exec_target, open_target};
+pub use state::State;
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::{Error, Result, Status};
