@@ -29,9 +29,10 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print ve
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l since -d 'Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds just that' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
 blake3\t'BLAKE3: several times faster on processors without'
@@ -85,6 +86,7 @@ plain\t'A line every 10 seconds'
 json\t'A JSON object every second and one at the end, in place of the summary'
 none\t'Only the summary'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume -d 'Go on with a transfer that ended early, if there is one: only what is missing is sent. What the target has is read again and compared with the source'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l assume-base -d 'Apply a delta to a target of which nothing is kept that says what it holds. It is taken on trust that it holds just the base, byte for byte, as when it was copied by other means'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume-token -d 'Print what `lvpipe send --resume` needs to go on with a transfer that ended early'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l insecure -d 'Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Started by `lvpipe send ssh://...`: the stream comes through standard input, answers go to standard output'
@@ -160,6 +162,6 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'p
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv map inspect buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -38,7 +38,7 @@ fn frame(header: &FrameHeader, prelude: &Prelude, from: &mut impl Read) -> Resul
     assert_eq!(FrameHeader::decode(&header.encode(), prelude).expect("what is written can be read"), *header);
     match header.kind {
         FrameKind::Part | FrameKind::Held => {
-            let segments = header.read_segments(from)?;
+            let segments = header.read_segments(from, prelude)?;
             assert_eq!((segments.length(), segments.data()), (header.length, header.raw.into()));
             let mut payload = vec![0; prelude.part_size.bytes()];
             header.read_payload(from, &mut payload)?;

@@ -18,7 +18,7 @@ use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::Stop;
 use crate::usedmap::Extent;
-use crate::volume::{OpenSource, Origin, SourceOptions, What, identity, open_source};
+use crate::volume::{OpenSource, Origin, Since, SourceOptions, What, identity, open_source};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
 use links::{SendLinks, Ways};
 use request::{Request, Resumption};
@@ -35,6 +35,8 @@ use request::{Request, Resumption};
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
+  lvpipe send vg/vm1.s2 --since vg/vm1.s1 | ssh host lvpipe recv vg/vm1
+                                                        only what changed between two snapshots
   lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
   lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh
   lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens
@@ -50,6 +52,12 @@ pub struct Send {
     #[arg(value_name = "ssh://HOST/TARGET")]
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the help mean what they mean in any help")]
     destinations: Vec<OsString>,
+
+    /// Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was
+    /// written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds
+    /// just that
+    #[arg(long, value_name = "BASE", value_parser = name_parser(), conflicts_with_all = ["resume", "thin_metadata"])]
+    since: Option<OsString>,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
     #[arg(long, value_name = "KIND", default_value = "auto")]
@@ -110,7 +118,7 @@ impl Send {
         };
         resumption.check(matches!(link, Way::Links(_)))?;
         let options = SourceOptions {
-            since: None,
+            since: self.since.clone().map(Since::Volume),
             map: self.source_args.map_choice(),
             no_snapshot: self.no_snapshot,
             only_map: false,
@@ -126,14 +134,19 @@ impl Send {
         let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => (Input::Stream(stream), None, None),
-            What::Volume { source, map, .. } => {
+            What::Volume { source, map, discarded } => {
                 let (size, used) = (map.size(), map.used_bytes());
                 changing = source_may_change.then(|| source.clone());
-                (Input::Volume { source, map }, Some(size), Some(used))
+                (Input::Volume { source, map, discarded }, Some(size), Some(used))
             }
         };
         figures.set_volume(volume_size);
         figures.set_used(used);
+        if let Some(base) = self.since.as_ref().filter(|_| origin.base.is_none()) {
+            let why = "it is no snapshot, or somebody has written to it since it was taken: no target can be known to hold it";
+            return Err(Error::guard("cannot send a delta", base.display(), why)
+                .way_out("send all of a newer snapshot, and have that as the next base"));
+        }
         let lineage = lineage(origin);
         let (transfer, at_target) = match &resumption {
             Resumption::FromToken(token) => {
@@ -255,5 +268,7 @@ fn lineage(origin: Origin) -> Lineage {
         time: since_1970.ok().map(|time| time.as_secs()),
         program: Some(env!("CARGO_PKG_VERSION").into()),
         identity: origin.identity,
+        state: origin.state.map(|state| state.to_string()),
+        base: origin.base.map(|base| base.to_string()),
     }
 }

@@ -47,7 +47,8 @@ fn digest(kind: DigestKind, segments: &Segments, mut found: &[u8]) -> Option<Dig
         match segment.kind {
             SegmentKind::Data => hasher.update(piece),
             SegmentKind::Hole if !is_zero(piece) => return None,
-            SegmentKind::Hole => {}
+            // What is kept is whatever the base has there.
+            SegmentKind::Hole | SegmentKind::Kept => {}
         }
         found = rest;
     }

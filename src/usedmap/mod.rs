@@ -18,7 +18,7 @@ pub use builder::MapBuilder;
 pub use cells::{Cell, Cells, DataCell};
 pub use delta::{BaseDevice, Delta, ReadOnly, ThinDelta, delta_from_metadata_file, delta_of_thin_device};
 pub use sparse::from_sparse_file;
-pub use thin_source::{ThinMap, from_metadata_file, from_thin_device};
+pub use thin_source::{Stamp, ThinMap, from_metadata_file, from_thin_device, stamp_of_thin_device};
 
 /// Offset and length in bytes on a volume. Never empty where it stands in a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -47,6 +47,25 @@ pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: 
     Ok(ThinMap { map, untouched: untouched(mapped, details), notices })
 }
 
+/// By what it is seen that somebody has written to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// What it has mapped.
+    pub mapped: Mapped,
+    /// The pool's time when a snapshot of it was last taken: what is written later is mapped at this time or later.
+    pub snapshot_time: u32,
+}
+
+/// Reads the stamp of an active device.
+pub fn stamp_of_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: &Stop) -> Result<Stamp> {
+    let (stamp, _) = from_metadata_snapshot(volume, reservations, stop, |metadata, superblock| {
+        let mapped = mapped_runs(metadata, superblock, volume.device, stop, |_| Ok(()))?;
+        let snapshot_time = device_details(metadata, superblock, volume.device)?.snapshot_time;
+        Ok(Stamp { mapped, snapshot_time })
+    })?;
+    Ok(stamp)
+}
+
 /// See [`ThinMap::untouched`].
 pub(super) fn untouched(mapped: Mapped, details: DeviceDetails) -> Option<u64> {
     // A device that is no snapshot has mapped all of its chunks since it was made.

@@ -22,13 +22,18 @@ pub struct Lineage {
     /// Which device or file the source is, on the boot and to the process that sent it (tag 6): a receiver on the
     /// same host knows by it that it was asked to write to its own source. See `volume::identity`.
     pub identity: Option<String>,
+    /// The name of what the volume holds as it is sent, if a later delta may have it as its base (tag 7).
+    pub state: Option<String>,
+    /// The name of what the target must hold already: the stream is a delta (tag 8).
+    pub base: Option<String>,
 }
 
 impl Lineage {
     /// As bytes. Values too long for the field's length are cut at a character.
     pub fn encode(&self) -> Vec<u8> {
         let time = self.time.map(|seconds| seconds.to_string());
-        let fields = [&self.source, &self.uuid, &self.host, &time, &self.program, &self.identity];
+        let Lineage { source, uuid, host, time: _, program, identity, state, base } = self;
+        let fields = [source, uuid, host, &time, program, identity, state, base];
         let mut bytes = Vec::new();
         for (tag, value) in (1u16..).zip(fields) {
             let Some(value) = value else { continue };
@@ -61,6 +66,8 @@ impl Lineage {
                 4 => lineage.time = text().and_then(|t| t.parse().ok()),
                 5 => lineage.program = text(),
                 6 => lineage.identity = text(),
+                7 => lineage.state = text(),
+                8 => lineage.base = text(),
                 _ => {}
             }
             bytes = rest;
