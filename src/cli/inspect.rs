@@ -29,7 +29,7 @@ use crate::wire::{DigestKind, Lineage, Prelude};
 Examples:
   lvpipe inspect vm1.lvp                                what it is, and whether its end is there
   lvpipe inspect --verify vm1.lvp                       whether every byte of it is what was sent
-  lvpipe inspect vg/vm1                                 which snapshot was last received, for the next delta
+  lvpipe inspect vg/vm1                                 which snapshot it holds
   ssh host cat vm1.lvp | lvpipe inspect --json -")]
 pub struct Inspect {
     /// The stream: a file, or - for standard input. Or a target: vg/lv or a file that lvpipe recv has written

@@ -35,8 +35,7 @@ use request::{Request, Resumption};
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
-  lvpipe send vg/vm1.s2 --since vg/vm1.s1 | ssh host lvpipe recv vg/vm1
-                                                        only what changed between two snapshots
+  lvpipe send vg/s2 --since vg/s1 > delta.lvp           what changed between two snapshots
   lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
   lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh
   lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens
