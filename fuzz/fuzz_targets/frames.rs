@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         digest: DigestKind::None,
         answers: choice & 2 != 0,
         resumes: choice & 4 != 0,
-        lineage: Lineage::default(),
+        lineage: Lineage { base: (choice & 8 != 0).then(|| "base:1".into()), ..Lineage::default() },
     };
     for bytes in [bytes.to_vec(), mend_frames(bytes)] {
         let mut from = &bytes[..];
@@ -51,6 +51,6 @@ fn frame(header: &FrameHeader, prelude: &Prelude, from: &mut impl Read) -> Resul
         }
         FrameKind::End => End::read(header, from).map(drop),
         FrameKind::Abort => header.read_reason(from).map(drop),
-        FrameKind::Hole | FrameKind::Alive => Ok(()),
+        FrameKind::Hole | FrameKind::Alive | FrameKind::Kept => Ok(()),
     }
 }

@@ -92,6 +92,11 @@ pub struct HeldForSource {
 }
 
 impl HeldForSource {
+    /// The temporary snapshot that is read, if there is one. While it is held a later delta can have it as its base.
+    pub fn snapshot(&self) -> Option<&LogicalVolume> {
+        self.snapshot.as_ref().map(TemporarySnapshot::volume)
+    }
+
     /// Lets go after a run that went well; a notice for what somebody else uses by now.
     ///
     /// # Errors
