@@ -98,7 +98,7 @@ fn large(directory: &Path) {
     let stop = Stop::new();
     let about = about(place.identity(), None);
     let since = Instant::now();
-    let journal = Journal::begin(&place, &about, Arc::new(NullTarget), &stop).expect("begun");
+    let journal = Journal::begin(&place, &about, Arc::new(NullTarget::default()), &stop).expect("begun");
     for number in 0..RECORDS {
         // As several links bring them: a little out of order.
         journal.written((number ^ 0x2a) * PART, PART, Some(Digest([number as u8; 32])));

@@ -465,12 +465,20 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__map)
-            opts="-h --json --extents --map --thin-metadata --thin-id --help"
+            opts="-h --since --since-thin-id --json --extents --map --thin-metadata --thin-id --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since-thin-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --map)
                     COMPREPLY=($(compgen -W "auto none" -- "${cur}"))
                     return 0
@@ -565,7 +573,7 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__recv)
-            opts="-I -W -m -j -v -q -h --create --exec --resume --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
+            opts="-I -W -m -j -v -q -h --create --exec --resume --assume-base --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -639,12 +647,16 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__send)
-            opts="-s -r -O -n -W -m -j -v -q -h --compress --digest --part-size --rate --connect --links --key-file --insecure --retry-for --stall-timeout --connect-timeout --bind --via --port-range --rsh --remote-lvpipe --exec --create --resume --map --thin-metadata --thin-id --no-snapshot --memory --threads --progress --verbose --quiet --help"
+            opts="-s -r -O -n -W -m -j -v -q -h --since --compress --digest --part-size --rate --connect --links --key-file --insecure --retry-for --stall-timeout --connect-timeout --bind --via --port-range --rsh --remote-lvpipe --exec --create --resume --map --thin-metadata --thin-id --no-snapshot --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -30,13 +30,14 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the us
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "man" -d 'Show a manual page, or install all of them'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "completions" -d 'Print a shell\'s completions'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l since -d 'Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds just that' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
 blake3\t'BLAKE3: several times faster on processors without'
@@ -90,6 +91,7 @@ plain\t'A line every 10 seconds'
 json\t'A JSON object every second and one at the end, in place of the summary'
 none\t'Only the summary'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume -d 'Go on with a transfer that ended early, if there is one: only what is missing is sent. What the target has is read again and compared with the source'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l assume-base -d 'Apply a delta to a target of which nothing is kept that says what it holds. It is taken on trust that it holds just the base, byte for byte, as when it was copied by other means'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l resume-token -d 'Print what `lvpipe send --resume` needs to go on with a transfer that ended early'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l insecure -d 'Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Started by `lvpipe send ssh://...`: the stream comes through standard input, answers go to standard output'
@@ -134,12 +136,14 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l insecure -d 'Send
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since -d 'Show what changed since BASE instead, another thin volume in the same pool, as a snapshot and a later one: what was written, and what was discarded' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since-thin-id -d 'The same with --thin-metadata: the base\'s device id in the pool' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
 none\t'No map: read everything, and find zeros while reading'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l json -d 'Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes. With a base: size, written, discarded, and the extents of either'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l extents -d 'Print every extent, a line each: offset and length in bytes. With a base, what became of it follows: written or discarded'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
@@ -207,8 +211,8 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'

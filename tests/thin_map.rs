@@ -110,8 +110,10 @@ impl Lab {
 #[test]
 fn a_devices_map_is_read_from_the_metadata_snapshot_which_is_let_go() {
     let lab = Lab::new();
-    let ThinMap { map, notices } = lab.map().expect("read");
+    let ThinMap { map, notices, untouched } = lab.map().expect("read");
     assert_eq!((map.size(), map.used_bytes(), notices.len()), (10 * MIB, 3 * MIB, 0));
+    // Its mappings are of time 0, and it was made at time 1.
+    assert_eq!(untouched, Some(3));
     assert!(lab.let_go());
 }
 
@@ -137,7 +139,7 @@ fn metadata_of_another_chunk_size_than_the_pools_is_refused() {
 fn with_an_external_origin_nothing_is_a_hole() {
     let lab = Lab::new();
     lab.put("thin-table", "0 20480 thin 254:2 7 254:9");
-    let ThinMap { map, notices } = lab.map().expect("known from the table");
+    let ThinMap { map, notices, .. } = lab.map().expect("known from the table");
     assert_eq!((map.used_bytes(), map.source()), (10 * MIB, MapSource::Unknown));
     assert!(notices[0].contains("external origin 254:9"), "{notices:?}");
 }

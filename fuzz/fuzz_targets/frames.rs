@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         digest: DigestKind::None,
         answers: choice & 2 != 0,
         resumes: choice & 4 != 0,
-        lineage: Lineage::default(),
+        lineage: Lineage { base: (choice & 8 != 0).then(|| "base:1".into()), ..Lineage::default() },
     };
     for bytes in [bytes.to_vec(), mend_frames(bytes)] {
         let mut from = &bytes[..];
@@ -38,7 +38,7 @@ fn frame(header: &FrameHeader, prelude: &Prelude, from: &mut impl Read) -> Resul
     assert_eq!(FrameHeader::decode(&header.encode(), prelude).expect("what is written can be read"), *header);
     match header.kind {
         FrameKind::Part | FrameKind::Held => {
-            let segments = header.read_segments(from)?;
+            let segments = header.read_segments(from, prelude)?;
             assert_eq!((segments.length(), segments.data()), (header.length, header.raw.into()));
             let mut payload = vec![0; prelude.part_size.bytes()];
             header.read_payload(from, &mut payload)?;
@@ -51,6 +51,6 @@ fn frame(header: &FrameHeader, prelude: &Prelude, from: &mut impl Read) -> Resul
         }
         FrameKind::End => End::read(header, from).map(drop),
         FrameKind::Abort => header.read_reason(from).map(drop),
-        FrameKind::Hole | FrameKind::Alive => Ok(()),
+        FrameKind::Hole | FrameKind::Alive | FrameKind::Kept => Ok(()),
     }
 }

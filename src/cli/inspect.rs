@@ -1,4 +1,4 @@
-//! `lvpipe inspect`: what a saved stream holds, and whether it is whole.
+//! `lvpipe inspect`: what a saved stream holds, and whether it is whole; which state of a volume a target holds.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,14 +13,14 @@ use super::shared::{Messages, Resources, name_parser};
 use crate::byte_size::ByteSize;
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
-use crate::engine::walk::walk;
+use crate::engine::walk::{Walked, walk};
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Outcome, Role};
 use crate::stop::Stop;
-use crate::volume::{NullTarget, open_to_read, stdin_stream};
+use crate::volume::{NullTarget, Standing, held_state, open_to_read, stdin_stream};
 use crate::wire::{DigestKind, Lineage, Prelude};
 
-/// Show what a stream holds, and whether it is whole
+/// Show what a stream holds, and whether it is whole; or which state of its source a target holds
 ///
 /// Without --verify only the frames' headers are read: it tells whether the stream is complete. With --verify all
 /// contents are decompressed and compared with their digests, as recv does, without writing anything.
@@ -29,9 +29,10 @@ use crate::wire::{DigestKind, Lineage, Prelude};
 Examples:
   lvpipe inspect vm1.lvp                                what it is, and whether its end is there
   lvpipe inspect --verify vm1.lvp                       whether every byte of it is what was sent
+  lvpipe inspect vg/vm1                                 which snapshot it holds
   ssh host cat vm1.lvp | lvpipe inspect --json -")]
 pub struct Inspect {
-    /// The stream: a file, or - for standard input
+    /// The stream: a file, or - for standard input. Or a target: vg/lv or a file that lvpipe recv has written
     #[arg(value_parser = name_parser())]
     stream: OsString,
 
@@ -69,6 +70,8 @@ struct Report {
     /// Bytes of the stream after its prelude.
     stream: u64,
     holes: u64,
+    /// Of a delta, bytes that are as in the base.
+    kept: u64,
     root: Option<String>,
     verified: bool,
     /// Bytes follow the stream's end.
@@ -77,6 +80,9 @@ struct Report {
 
 impl Inspect {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
+        if let Some(standing) = held_state(&self.stream)? {
+            return print(&self.target(&standing)?);
+        }
         let shown = self.stream.to_string_lossy();
         let (stream, name) = match &*shown {
             "-" => (stdin_stream()?, "stdin"),
@@ -90,7 +96,9 @@ impl Inspect {
             self.verify(stream, name, prelude, stop)?
         } else {
             let walked = walk(stream, &prelude, name, stop)?;
-            Report { stream: walked.bytes, trailing: walked.trailing, ..report(&prelude, walked.received) }
+            let Walked { received, kept, bytes, trailing } = walked;
+            let report = report(&prelude, received);
+            Report { stream: bytes, trailing, kept, holes: report.holes - kept, ..report }
         };
         let text = match self.json {
             true => {
@@ -98,10 +106,27 @@ impl Inspect {
             }
             false => report.text(),
         };
-        match io::stdout().write_all(text.as_bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
+        print(&text)
+    }
+
+    /// What a target holds.
+    fn target(&self, standing: &Standing) -> Result<String> {
+        if self.verify {
+            let why = "it is a target: there is nothing to compare it with";
+            return Err(Error::usage("cannot verify", self.stream.display(), why));
         }
+        let (state, base, mark) = match standing {
+            Standing::At { state, mark } => (state, None, Some(mark.to_string())),
+            Standing::Between { base, state } => (state, Some(base.to_string()), None),
+        };
+        if self.json {
+            let object = serde_json::json!({ "state": state.to_string(), "base": base, "mark": mark });
+            return Ok(object.to_string() + "\n");
+        }
+        Ok(match base {
+            None => format!("holds    {state}\n"),
+            Some(base) => format!("holds    a part of {state}, the rest of {base}: a delta to it broke off\n"),
+        })
     }
 
     fn verify(&self, stream: File, name: &str, prelude: Prelude, stop: &Stop) -> Result<Report> {
@@ -125,7 +150,8 @@ impl Inspect {
         };
         let after = stream.try_clone().map_err(|e| Error::io("cannot open stream", name, &e))?;
         let reporter = self.messages.report(figures.clone());
-        let received = match recv(stream, Arc::new(NullTarget), receiving) {
+        let target = Arc::new(NullTarget::default());
+        let received = match recv(stream, target.clone(), receiving) {
             Ok(received) => received,
             Err(error) => {
                 reporter.finish(Outcome::Failed);
@@ -136,7 +162,18 @@ impl Inspect {
         drop(reporter);
         let trailing = io::Read::read(&mut &after, &mut [0]).is_ok_and(|length| length > 0);
         let stream = figures.snapshot().wire;
-        Ok(Report { stream, verified: prelude.digest != DigestKind::None, trailing, ..report(&prelude, received) })
+        let report = report(&prelude, received);
+        // The totals count what is kept among the holes; the target was told of holes alone.
+        let holes = if prelude.is_delta() { target.holes() } else { report.holes };
+        let (kept, verified) = (report.holes - holes, prelude.digest != DigestKind::None);
+        Ok(Report { stream, verified, trailing, kept, holes, ..report })
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
     }
 }
 
@@ -154,6 +191,7 @@ fn report(prelude: &Prelude, received: crate::engine::Received) -> Report {
         data: end.data,
         stream: 0,
         holes: end.holes,
+        kept: 0,
         root: (prelude.digest != DigestKind::None).then(|| end.root.to_string()),
         verified: false,
         trailing: false,
@@ -176,6 +214,13 @@ impl Report {
         ];
         if let Some(uuid) = &lineage.uuid {
             rows.insert(1, ("uuid", printable(uuid)));
+        }
+        if let Some(base) = &lineage.base {
+            rows.push(("delta", format!("since {}", printable(base))));
+            rows.push(("kept", size(self.kept)));
+        }
+        if let Some(state) = &lineage.state {
+            rows.push(("state", printable(state)));
         }
         if self.resumes {
             rows.push(("resumes", "an earlier transfer, to a target that holds a part of it".into()));

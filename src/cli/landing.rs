@@ -9,8 +9,8 @@ use crate::error::{Error, Result, Status};
 use crate::journal::{About, Held, Journal};
 use crate::stop::Stop;
 use crate::volume::{
-    ExecOutput, Expected, HeldForTarget, JournalPlace, NewVolume, OpenTarget, Target, create_target, exec_target,
-    open_target,
+    Arrival, ExecOutput, Expected, HeldForTarget, JournalPlace, NewVolume, OpenTarget, Target, create_target,
+    exec_target, open_target,
 };
 use crate::wire::{Digest, DigestKind, Prelude};
 
@@ -24,6 +24,8 @@ pub(super) struct Destination<'a> {
     pub(super) target: Option<&'a OsStr>,
     /// `--resume`.
     pub(super) resume: bool,
+    /// `--assume-base`.
+    pub(super) assume_base: bool,
 }
 
 /// A target that is ready to be written.
@@ -41,6 +43,7 @@ pub(super) struct Landed {
     journal: Option<(Arc<Journaling>, JournalPlace)>,
     /// Whether the target was there before, so that a transfer that fails leaves a part of it.
     in_place: bool,
+    is_delta: bool,
     /// How it is verified.
     pub(super) digest: DigestKind,
 }
@@ -48,7 +51,9 @@ pub(super) struct Landed {
 impl Destination<'_> {
     /// Opens the target for what the prelude announces.
     pub(super) fn land(&self, prelude: &Prelude, stream: Option<&Metadata>, stop: &Stop) -> Result<Landing> {
+        let arrival = self.arrival(prelude)?;
         let expected = Expected {
+            arrival: Some(&arrival),
             source: prelude.lineage.identity.as_deref(),
             size: prelude.volume_size,
             used: prelude.used,
@@ -66,7 +71,8 @@ impl Destination<'_> {
             }
         };
         let OpenTarget { target, held, in_place, journal: place, mut notices } = open;
-        let mut landed = Landed { held, journal: None, in_place, digest: prelude.digest };
+        let mut landed =
+            Landed { held, journal: None, in_place, is_delta: prelude.is_delta(), digest: prelude.digest };
         let mut holds: Option<Arc<dyn Holds>> = None;
         let earlier = match &place {
             Some(place) if self.resume && prelude.resumes => earlier(place, prelude, &target, stop)?,
@@ -97,6 +103,19 @@ impl Destination<'_> {
         landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(RwLock::new(Some(journal)))), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
+    }
+
+    /// Which state of the volume the stream brings. A base that cannot be understood cannot be looked for.
+    fn arrival(&self, prelude: &Prelude) -> Result<Arrival> {
+        let lineage = &prelude.lineage;
+        let base = lineage.base.as_deref().map(str::parse).transpose();
+        let base = base.map_err(|why| Error::stream("cannot read stream", "its lineage", why))?;
+        if self.assume_base && base.is_none() {
+            return Err(Error::usage("no base", "--assume-base", "the stream is no delta")
+                .way_out("leave it away: all of the volume is sent"));
+        }
+        let state = lineage.state.as_deref().and_then(|state| state.parse().ok());
+        Ok(Arrival { base, state, assume_base: self.assume_base })
     }
 }
 
@@ -155,8 +174,8 @@ impl Landed {
         // First, for it has the target open.
         let trouble =
             self.journal.and_then(|(journal, _)| journal.close()).and_then(|journal| journal.finish().err());
-        let notice = self.held.keep()?;
-        Ok(trouble.map(|trouble| trouble.to_string()).into_iter().chain(notice).collect())
+        let notices = self.held.keep()?;
+        Ok(trouble.map(|trouble| trouble.to_string()).into_iter().chain(notices).collect())
     }
 
     /// The transfer failed: what is left of it.
@@ -168,7 +187,12 @@ impl Landed {
         });
         let mut left = self.held.abandon();
         if self.in_place && error.status() != Status::Guard {
-            left.push("the target holds only a part of the volume now: receive it again before it is used".into());
+            left.push(match self.is_delta {
+                true => "the target holds only a part of the delta now: send that again before it is used".into(),
+                false => {
+                    "the target holds only a part of the volume now: receive it again before it is used".into()
+                }
+            });
         }
         left.extend(resumable);
         left

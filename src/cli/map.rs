@@ -1,4 +1,6 @@
-//! `lvpipe map`: what a volume holds.
+//! `lvpipe map`: what a volume holds, or what changed on it.
+
+mod changes;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,16 +14,17 @@ use super::shared::{SourceArgs, name_parser};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
-use crate::usedmap::{MapSource, UsedMap, from_metadata_file};
-use crate::volume::{MapChoice, SourceOptions, What, open_source};
+use crate::usedmap::{Delta, MapSource, UsedMap, delta_from_metadata_file, from_metadata_file};
+use crate::volume::{MapChoice, Since, SourceOptions, What, open_source};
 
-/// Show the used map of a volume, and how much it saves
+/// Show the used map of a volume, and how much it saves; or what changed between two snapshots
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lvpipe map vg/vm1                                     a summary
   lvpipe map --extents vg/vm1                           every extent: offset and length in bytes
   lvpipe map --json vg/vm1 | jq .used                   for programs
+  lvpipe map vg/vm1.s2 --since vg/vm1.s1                what changed between two snapshots
   lvpipe map --thin-metadata tmeta.bin --thin-id 5      from a saved copy of a pool's metadata")]
 pub struct Map {
     /// The volume: vg/lv, a device, or an image file. With --thin-metadata it may be left out: the map then ends with
@@ -29,11 +32,22 @@ pub struct Map {
     #[arg(required_unless_present = "thin_metadata", value_parser = name_parser())]
     source: Option<OsString>,
 
-    /// Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes
+    /// Show what changed since BASE instead, another thin volume in the same pool, as a snapshot and a later one:
+    /// what was written, and what was discarded
+    #[arg(long, value_name = "BASE", value_parser = name_parser(), conflicts_with = "thin_metadata")]
+    since: Option<OsString>,
+
+    /// The same with --thin-metadata: the base's device id in the pool
+    #[arg(long, value_name = "ID", requires = "thin_metadata")]
+    since_thin_id: Option<u32>,
+
+    /// Print a JSON object: size, used, source, and extents as pairs of offset and length, all in bytes. With a base:
+    /// size, written, discarded, and the extents of either
     #[arg(long, conflicts_with = "extents")]
     json: bool,
 
-    /// Print every extent, a line each: offset and length in bytes
+    /// Print every extent, a line each: offset and length in bytes. With a base, what became of it follows: written or
+    /// discarded
     #[arg(long)]
     extents: bool,
 
@@ -43,17 +57,20 @@ pub struct Map {
 
 impl Map {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let (name, map) = self.map(stop)?;
+        let (name, maps) = self.maps(stop)?;
         // A pager may let us wait for as long as it likes.
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = File::from(stdout.map_err(|e| Error::io("cannot print", "stdout", &e))?);
         let mut out = BufWriter::new(Interruptible::new(&stdout, stop));
-        let printed = if self.json {
-            print_json(&mut out, &name, &map)
-        } else if self.extents {
-            map.extents().iter().try_for_each(|extent| writeln!(out, "{} {}", extent.offset, extent.length))
-        } else {
-            print_summary(&mut out, &name, &map)
+        let printed = match &maps {
+            Maps::Used(map) if self.json => print_json(&mut out, &name, map),
+            Maps::Used(map) if self.extents => {
+                map.extents().iter().try_for_each(|extent| writeln!(out, "{} {}", extent.offset, extent.length))
+            }
+            Maps::Used(map) => print_summary(&mut out, &name, map),
+            Maps::Changed(delta) if self.json => changes::print_json(&mut out, &name, delta),
+            Maps::Changed(delta) if self.extents => changes::print_extents(&mut out, delta),
+            Maps::Changed(delta) => changes::print_summary(&mut out, &name, delta),
         };
         match printed.and_then(|()| out.flush()) {
             // `lvpipe map ... | head` has what it wanted.
@@ -64,28 +81,53 @@ impl Map {
 }
 
 impl Map {
-    /// The map, and what it is of.
-    fn map(&self, stop: &Stop) -> Result<(String, Arc<UsedMap>)> {
-        let options = SourceOptions { map: self.source_args.map_choice(), no_snapshot: true, only_map: true };
-        let name = match (&self.source, &options.map) {
+    /// The maps, and what they are of.
+    fn maps(&self, stop: &Stop) -> Result<(String, Maps)> {
+        let since = match (&self.since, self.since_thin_id) {
+            (Some(name), _) => Some(Since::Volume(name.clone())),
+            (None, Some(id)) => Some(Since::Device(id)),
+            (None, None) => None,
+        };
+        let map = self.source_args.map_choice();
+        let name = match (&self.source, &map) {
             (Some(name), _) => name,
             (None, MapChoice::Metadata { file, device }) => {
                 let name = format!("device {device} of {}", file.display());
-                return Ok((name, Arc::new(from_metadata_file(file, *device, None, stop)?)));
+                let maps = match since {
+                    Some(Since::Device(base)) => {
+                        Maps::Changed(delta_from_metadata_file(file, base, *device, None, stop)?)
+                    }
+                    _ => Maps::Used(from_metadata_file(file, *device, None, stop)?.into()),
+                };
+                return Ok((name, maps));
             }
             (None, _) => {
                 return Err(Error::usage("no map", "map", "neither a volume nor --thin-metadata is given"));
             }
         };
+        let options = SourceOptions { since, map, no_snapshot: true, only_map: true };
         let opened = open_source(name, &options, stop)?;
         opened.notices.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
-        let What::Volume { map, source } = opened.what else {
+        let What::Volume { map, discarded, source } = opened.what else {
             return Err(Error::usage("no map", name.display(), "a byte stream has none"));
         };
         drop(source);
         opened.held.release()?.iter().for_each(|notice| eprintln!("lvpipe: {notice}"));
-        Ok((name.to_string_lossy().into_owned(), map))
+        let maps = match discarded {
+            None => Maps::Used(map),
+            Some(discarded) => Maps::Changed(Delta {
+                written: Arc::unwrap_or_clone(map),
+                discarded: Arc::unwrap_or_clone(discarded),
+            }),
+        };
+        Ok((name.to_string_lossy().into_owned(), maps))
     }
+}
+
+/// What is shown.
+enum Maps {
+    Used(Arc<UsedMap>),
+    Changed(Delta),
 }
 
 fn source_name(source: MapSource) -> &'static str {

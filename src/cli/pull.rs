@@ -116,6 +116,8 @@ impl Pull {
             exec: self.exec.as_deref().map(|command| (command, ExecOutput::Inherited)),
             target: self.target.as_deref(),
             resume: self.resume,
+            // What is served is a whole volume.
+            assume_base: false,
         };
         let landing = destination.land(&prelude, None, stop)?;
         figures.set_volume(prelude.volume_size);

@@ -61,6 +61,11 @@ pub struct Recv {
     #[arg(long)]
     resume: bool,
 
+    /// Apply a delta to a target of which nothing is kept that says what it holds. It is taken on trust that it holds
+    /// just the base, byte for byte, as when it was copied by other means
+    #[arg(long, conflicts_with_all = ["create", "exec", "resume"])]
+    assume_base: bool,
+
     /// Print what `lvpipe send --resume` needs to go on with a transfer that ended early
     #[arg(long, conflicts_with = "resume")]
     resume_token: bool,
@@ -142,6 +147,7 @@ impl Recv {
             exec: self.exec.as_deref().map(|command| (command, output)),
             target: self.target.as_deref(),
             resume: self.resume,
+            assume_base: self.assume_base,
         };
         Ok((workshop, destination.land(prelude, stream, stop)?))
     }

@@ -18,7 +18,7 @@ use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::Stop;
 use crate::usedmap::Extent;
-use crate::volume::{OpenSource, Origin, SourceOptions, What, identity, open_source};
+use crate::volume::{OpenSource, Origin, Since, SourceOptions, What, identity, open_source};
 use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
 use links::{SendLinks, Ways};
 use request::{Request, Resumption};
@@ -35,6 +35,7 @@ use request::{Request, Resumption};
 Examples:
   lvpipe send vg/vm1 | ssh host lvpipe recv vg/vm1      copy a volume to another host
   lvpipe send vg/vm1 > vm1.lvp                          back it up
+  lvpipe send vg/s2 --since vg/s1 > delta.lvp           what changed between two snapshots
   lvpipe send disk.img | lvpipe recv copy.img           copy an image, sparse
   lvpipe send vg/vm1 ssh://root@host/vg/vm1             start the receiver over ssh
   lvpipe send vg/vm1 -O host:7777 --key-file k          send to a receiver that listens
@@ -50,6 +51,12 @@ pub struct Send {
     #[arg(value_name = "ssh://HOST/TARGET")]
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the help mean what they mean in any help")]
     destinations: Vec<OsString>,
+
+    /// Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was
+    /// written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds
+    /// just that
+    #[arg(long, value_name = "BASE", value_parser = name_parser(), conflicts_with_all = ["resume", "thin_metadata"])]
+    since: Option<OsString>,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)
     #[arg(long, value_name = "KIND", default_value = "auto")]
@@ -109,8 +116,12 @@ impl Send {
             None => Way::Pipe(pipe::stdout()?),
         };
         resumption.check(matches!(link, Way::Links(_)))?;
-        let options =
-            SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
+        let options = SourceOptions {
+            since: self.since.clone().map(Since::Volume),
+            map: self.source_args.map_choice(),
+            no_snapshot: self.no_snapshot,
+            only_map: false,
+        };
         let OpenSource { held, what, origin, notices } = open_source(&source, &options, stop)?;
         if let Way::Pipe(link) = &link {
             refuse_source_as_link(link, &origin)?;
@@ -122,15 +133,23 @@ impl Send {
         let mut changing = None;
         let (input, volume_size, used) = match what {
             What::Stream(stream) => (Input::Stream(stream), None, None),
-            What::Volume { source, map } => {
+            What::Volume { source, map, discarded } => {
                 let (size, used) = (map.size(), map.used_bytes());
                 changing = source_may_change.then(|| source.clone());
-                (Input::Volume { source, map }, Some(size), Some(used))
+                (Input::Volume { source, map, discarded }, Some(size), Some(used))
             }
         };
         figures.set_volume(volume_size);
         figures.set_used(used);
-        let lineage = lineage(origin);
+        if let Some(base) = self.since.as_ref().filter(|_| origin.base.is_none()) {
+            let why = "it is no snapshot, or somebody has written to it since it was taken: no target can be known to hold it";
+            return Err(Error::guard("cannot send a delta", base.display(), why)
+                .way_out("send all of a newer snapshot, and have that as the next base"));
+        }
+        let mut lineage = lineage(origin);
+        // The snapshot is gone when this ends: no delta will ever be since that, so the receiver need not keep what it
+        // takes to know its target again, which costs a thin one.
+        lineage.state = lineage.state.filter(|_| held.snapshot().is_none());
         let (transfer, at_target) = match &resumption {
             Resumption::FromToken(token) => {
                 token.check(&lineage, volume_size)?;
@@ -253,5 +272,7 @@ pub(super) fn lineage(origin: Origin) -> Lineage {
         program: Some(env!("CARGO_PKG_VERSION").into()),
         identity: origin.identity,
         etag: None,
+        state: origin.state.map(|state| state.to_string()),
+        base: origin.base.map(|base| base.to_string()),
     }
 }

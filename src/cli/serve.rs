@@ -187,8 +187,11 @@ impl Serve {
             0 => (Some(self.identity(&host, &listener)?), Some(FoundToken::find(self.token_file.as_deref())?)),
             _ => (None, None),
         };
-        let options =
-            SourceOptions { map: self.source_args.map_choice(), no_snapshot: self.no_snapshot, only_map: false };
+        let options = SourceOptions {
+            map: self.source_args.map_choice(),
+            no_snapshot: self.no_snapshot,
+            ..SourceOptions::default()
+        };
         let Opened { volumes, held, notices } = Opened::all(&self.volumes, &options, self.part_size, stop)?;
         notices.iter().for_each(|notice| self.say(&format!("lvpipe: {notice}")));
         let announcement = Announcement {

@@ -16,9 +16,13 @@ use crate::wire::{Codec, DigestKind, FrameHeader, SegmentKind, Segments};
 
 /// A part as it was read: `data` are the extents within `place`, in order, whose bytes are in `buffer`, one after
 /// the other.
+///
+/// What lies between them is holes; in a delta only what was discarded is, and the rest is kept.
 pub(super) struct ReadPart {
     pub(super) place: Extent,
     pub(super) data: Vec<Extent>,
+    /// In a delta, the extents within `place`, in order, that were discarded.
+    pub(super) discarded: Option<Vec<Extent>>,
     /// Of the place, what the map calls data; a little less than what was read, where that was widened.
     pub(super) used: u64,
     pub(super) buffer: Buffer,
@@ -28,8 +32,11 @@ pub(super) struct ReadPart {
 
 /// What goes on a link.
 pub(super) enum Outgoing {
-    /// A range that reads as zeros; of it, so many bytes were called used by the map.
-    Hole { place: Extent, used: u64 },
+    /// A range that reads as zeros, or is kept.
+    Gap { kind: SegmentKind, place: Extent },
+    /// A part in which nothing but zeros was found: segments without data, from this offset on. Of them, so many bytes
+    /// were called used by the map.
+    Empty { offset: u64, segments: Segments, used: u64 },
     /// A part with data.
     Part { header: Box<FrameHeader>, segments: Segments, payload: Buffer },
 }
@@ -70,11 +77,11 @@ impl Encoding {
     pub(super) fn encode(&self, part: ReadPart) -> Result<Outgoing, Stopped> {
         let _busy = self.figures.busy(Stage::Cpu);
         let (used, held) = (part.used, part.held);
-        let (segments, mut buffer) = take_out_zeros(part.place, &part.data, part.buffer);
+        let (segments, mut buffer) = take_out_zeros(part.place, &part.data, part.discarded.as_deref(), part.buffer);
         let length = segments.data() as usize;
         self.figures.add_zeros(used.saturating_sub(segments.data()));
         if length == 0 {
-            return Ok(Outgoing::Hole { place: part.place, used });
+            return Ok(Outgoing::Empty { offset: part.place.offset, segments, used });
         }
         let digest = self.digest.of(&[segments.as_bytes(), &buffer[..length]]);
         let mut codec = Codec::None;
@@ -122,18 +129,23 @@ fn samples(raw: &[u8]) -> Option<[Range<usize>; 4]> {
 }
 
 /// The part's segment table, and its buffer with the zeros taken out from between the data.
-fn take_out_zeros(place: Extent, data: &[Extent], mut buffer: Buffer) -> (Segments, Buffer) {
+fn take_out_zeros(
+    place: Extent,
+    data: &[Extent],
+    discarded: Option<&[Extent]>,
+    mut buffer: Buffer,
+) -> (Segments, Buffer) {
     let mut segments = Segments::default();
     let (mut position, mut read, mut kept) = (place.offset, 0, 0);
-    // All lengths are at most a part's, which is at most 64 MiB.
-    let hole = |segments: &mut Segments, length: u64| segments.push(SegmentKind::Hole, length as u32);
     for extent in data {
         let bytes = read..read + extent.length as usize;
         read = bytes.end;
+        push_gap(&mut segments, Extent::between(position, extent.offset), discarded);
+        position = extent.offset;
         for range in data_ranges(&buffer[bytes.clone()]) {
             let begin = extent.offset + range.start as u64;
-            hole(&mut segments, begin - position);
-            segments.push(SegmentKind::Data, range.len() as u32);
+            push(&mut segments, SegmentKind::Hole, begin - position);
+            push(&mut segments, SegmentKind::Data, range.len() as u64);
             position = begin + range.len() as u64;
             let from = bytes.start + range.start..bytes.start + range.end;
             if from.start != kept {
@@ -141,9 +153,28 @@ fn take_out_zeros(place: Extent, data: &[Extent], mut buffer: Buffer) -> (Segmen
             }
             kept += range.len();
         }
+        push(&mut segments, SegmentKind::Hole, extent.end() - position);
+        position = extent.end();
     }
-    hole(&mut segments, place.end() - position);
+    push_gap(&mut segments, Extent::between(position, place.end()), discarded);
     (segments, buffer)
+}
+
+/// What lies between two extents of data.
+fn push_gap(segments: &mut Segments, gap: Extent, discarded: Option<&[Extent]>) {
+    let Some(discarded) = discarded else { return push(segments, SegmentKind::Hole, gap.length) };
+    let mut position = gap.offset;
+    for hole in discarded.iter().map(|hole| hole.clipped_to(gap)).filter(|hole| !hole.is_empty()) {
+        push(segments, SegmentKind::Kept, hole.offset - position);
+        push(segments, SegmentKind::Hole, hole.length);
+        position = hole.end();
+    }
+    push(segments, SegmentKind::Kept, gap.end() - position);
+}
+
+/// All lengths are at most a part's, which is at most 64 MiB.
+fn push(segments: &mut Segments, kind: SegmentKind, length: u64) {
+    segments.push(kind, length as u32);
 }
 
 #[cfg(test)]
@@ -161,7 +192,7 @@ mod tests {
         buffer[104 * KIB..128 * KIB].fill(2);
         let extent = |offset: usize, length: usize| Extent { offset: offset as u64, length: length as u64 };
         let data = [extent(0, 64 * KIB), extent(128 * KIB, 64 * KIB)];
-        let (segments, buffer) = take_out_zeros(extent(0, 1024 * KIB), &data, buffer);
+        let (segments, buffer) = take_out_zeros(extent(0, 1024 * KIB), &data, None, buffer);
         let expected = [
             (SegmentKind::Data, 8 * KIB),
             (SegmentKind::Hole, 160 * KIB),
@@ -171,5 +202,30 @@ mod tests {
         let found: Vec<_> = segments.into_iter().map(|s| (s.kind, s.length as usize)).collect();
         assert_eq!(found, expected);
         assert!(buffer[..8 * KIB].iter().all(|b| *b == 1) && buffer[8 * KIB..32 * KIB].iter().all(|b| *b == 2));
+    }
+    #[test]
+    fn between_the_data_of_a_delta_all_is_kept_but_what_was_discarded() {
+        const KIB: usize = 1 << 10;
+        let pool = Pool::new(1, PartSize::default(), None);
+        let mut buffer = pool.take(&Stop::new()).expect("a buffer");
+        buffer[..64 * KIB].fill(1);
+        let extent = |offset: usize, length: usize| Extent { offset: offset as u64, length: length as u64 };
+        // Written at 128 KiB, and at 512 KiB with zeros.
+        let data = [extent(128 * KIB, 64 * KIB), extent(512 * KIB, 64 * KIB)];
+        buffer[64 * KIB..128 * KIB].fill(0);
+        let discarded = [extent(64 * KIB, 32 * KIB), extent(192 * KIB, 64 * KIB)];
+        let (segments, _) = take_out_zeros(extent(0, 1024 * KIB), &data, Some(&discarded), buffer);
+        let expected = [
+            (SegmentKind::Kept, 64 * KIB),
+            (SegmentKind::Hole, 32 * KIB),
+            (SegmentKind::Kept, 32 * KIB),
+            (SegmentKind::Data, 64 * KIB),
+            (SegmentKind::Hole, 64 * KIB),
+            (SegmentKind::Kept, 256 * KIB),
+            (SegmentKind::Hole, 64 * KIB),
+            (SegmentKind::Kept, 448 * KIB),
+        ];
+        let found: Vec<_> = segments.into_iter().map(|s| (s.kind, s.length as usize)).collect();
+        assert_eq!(found, expected);
     }
 }

@@ -45,7 +45,7 @@ impl<R: Read> FrameReader<R> {
             }
             FrameKind::Abort => return Ok(Event::Abort(header.read_reason(&mut self.link)?)),
             FrameKind::Alive => {}
-            FrameKind::Hole => self.intake.hole(header, self.from.as_ref())?,
+            FrameKind::Hole | FrameKind::Kept => self.intake.without_data(header, self.from.as_ref())?,
             FrameKind::Part | FrameKind::Held => self.part(header)?,
         }
         Ok(Event::Frame)
@@ -59,7 +59,7 @@ impl<R: Read> FrameReader<R> {
             return Ok(());
         }
         let mut buffer = self.intake.buffer()?;
-        let segments = header.read_segments(&mut self.link);
+        let segments = header.read_segments(&mut self.link, &self.intake.prelude);
         // The header is believed, so the lengths of table and payload are right even where the table is damaged.
         if !matches!(segments, Err(WireError::Io(_) | WireError::Truncated { .. })) {
             header.read_payload(&mut self.link, &mut buffer)?;

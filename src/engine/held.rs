@@ -66,7 +66,8 @@ fn digest(mut hasher: Hasher, segments: &Segments, mut found: &[u8]) -> Option<D
         match segment.kind {
             SegmentKind::Data => hasher.update(piece),
             SegmentKind::Hole if !is_zero(piece) => return None,
-            SegmentKind::Hole => {}
+            // What is kept is whatever the base has there.
+            SegmentKind::Hole | SegmentKind::Kept => {}
         }
         found = rest;
     }

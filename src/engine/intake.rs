@@ -52,6 +52,7 @@ pub(super) fn start(
     let Receiving { prelude, workshop, figures, stop, .. } = receiving;
     match receiving.holds {
         Some(_) => target.resume(prelude.volume_size)?,
+        None if prelude.is_delta() => target.begin_delta(prelude.volume_size)?,
         None => target.begin(prelude.volume_size)?,
     }
     let can_ask = matches!(order, Order::Window(_));
@@ -106,11 +107,11 @@ impl Intake {
         self.pool.take(&self.stop)
     }
 
-    /// A hole was read.
-    pub(super) fn hole(&self, header: FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<(), Halt> {
+    /// The frame of a range without data was read: a hole, or what is kept.
+    pub(super) fn without_data(&self, header: FrameHeader, from: Option<&Arc<dyn Bringer>>) -> Result<(), Halt> {
         if self.accounts.admit(&header, from)? {
             let seat = self.sorter.seat(&self.stop)?;
-            self.sorter.put(Incoming { header, content: Content::Hole, seat }, &self.stop)?;
+            self.sorter.put(Incoming { header, content: Content::None, seat }, &self.stop)?;
         }
         Ok(())
     }

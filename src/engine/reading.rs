@@ -20,6 +20,7 @@ use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
 use crate::usedmap::{Cell, DataCell, Extent, UsedMap};
 use crate::volume::{ALIGN, Source};
+use crate::wire::SegmentKind;
 
 /// Reads under way at once: enough to keep a disk's queue filled.
 const READERS: usize = 4;
@@ -38,6 +39,7 @@ pub(super) struct Bench {
 struct ReadJob {
     place: Extent,
     data: Vec<Extent>,
+    discarded: Option<Vec<Extent>>,
     used: u64,
     buffer: Buffer,
     held: bool,
@@ -58,7 +60,7 @@ pub(super) fn start_reading(
             bench.figures.threads(Stage::Source, 1);
             crew.start("source", Blocks::OnPipe, move || bench.read_stream(stream, reserver))
         }
-        Input::Volume { source, map } => {
+        Input::Volume { source, map, discarded } => {
             let readers = READERS.min(workshop.buffers);
             bench.figures.threads(Stage::Source, readers);
             let (to_read, jobs) = bounded(workshop.buffers);
@@ -69,17 +71,18 @@ pub(super) fn start_reading(
             let part_size = workshop.part_size.bytes() as u64;
             crew.start("planner", Blocks::OnVolume, move || {
                 // An end before the end is the stop's, which everybody sees.
-                let _ = bench.plan(&map, &held, part_size, reserver, &to_read);
+                let _ = bench.plan(&map, discarded.as_deref(), &held, part_size, reserver, &to_read);
             })
         }
     }
 }
 
 impl Bench {
-    /// Walks the map; every part with data gets a buffer and a place, and goes to the readers.
+    /// Walks the map; every part with data gets a buffer and a place, and goes to the readers. `discarded` is a delta's.
     fn plan(
         &self,
         map: &UsedMap,
+        discarded: Option<&UsedMap>,
         held: &HeldAtTarget,
         part_size: u64,
         mut reserver: Reserver<Outgoing>,
@@ -87,18 +90,43 @@ impl Bench {
     ) -> Result<(), Stopped> {
         for cell in map.cells(part_size) {
             match cell {
-                Cell::Hole(place) => reserver.reserve(&self.stop)?.fill(Outgoing::Hole { place, used: 0 }),
+                Cell::Hole(place) => match discarded {
+                    None => reserver.reserve(&self.stop)?.fill(Outgoing::Gap { kind: SegmentKind::Hole, place }),
+                    Some(discarded) => self.plan_gap(place, discarded, &mut reserver)?,
+                },
                 Cell::Data(cell) => {
                     let buffer = self.pool.take(&self.stop)?;
                     let slot = reserver.reserve(&self.stop)?;
                     let (place, used) = (cell.place, cell.used_bytes());
                     let held = held.contains(place);
-                    let job = ReadJob { place, data: aligned_extents(&cell), used, buffer, held, slot };
+                    let data = aligned_extents(&cell);
+                    let discarded = discarded.map(|discarded| discarded.overlapping(place).collect());
+                    let job = ReadJob { place, data, discarded, used, buffer, held, slot };
                     self.stop.send(to_read, job)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Where a delta has written nothing: some of it was discarded, the rest is kept.
+    fn plan_gap(
+        &self,
+        place: Extent,
+        discarded: &UsedMap,
+        reserver: &mut Reserver<Outgoing>,
+    ) -> Result<(), Stopped> {
+        let mut fill = |kind, place: Extent| match place.is_empty() {
+            true => Ok(()),
+            false => reserver.reserve(&self.stop).map(|slot| slot.fill(Outgoing::Gap { kind, place })),
+        };
+        let mut position = place.offset;
+        for hole in discarded.overlapping(place) {
+            fill(SegmentKind::Kept, Extent::between(position, hole.offset))?;
+            fill(SegmentKind::Hole, hole)?;
+            position = hole.end();
+        }
+        fill(SegmentKind::Kept, Extent::between(position, place.end()))
     }
 
     fn read_parts(&self, source: &dyn Source, jobs: &Receiver<ReadJob>) {
@@ -138,7 +166,15 @@ impl Bench {
             let place = Extent { offset, length };
             offset += length;
             let is_last = length < buffer.len() as u64;
-            self.hand_over(ReadJob { place, data: vec![place], used: length, buffer, held: false, slot });
+            self.hand_over(ReadJob {
+                place,
+                data: vec![place],
+                discarded: None,
+                used: length,
+                buffer,
+                held: false,
+                slot,
+            });
             if is_last {
                 return;
             }
@@ -165,9 +201,9 @@ impl Bench {
     /// Gives a part that was read to the workers.
     fn hand_over(&self, job: ReadJob) {
         let encoding = self.encoding.clone();
-        let ReadJob { place, data, used, buffer, held, slot } = job;
+        let ReadJob { place, data, discarded, used, buffer, held, slot } = job;
         self.workers.spawn(move || {
-            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, used, buffer, held }) {
+            if let Ok(outgoing) = encoding.encode(ReadPart { place, data, discarded, used, buffer, held }) {
                 slot.fill(outgoing);
             }
         });

@@ -27,8 +27,10 @@ pub enum Input {
     Volume {
         /// Where the bytes are.
         source: Arc<dyn Source>,
-        /// Which of them are data; of the source's size.
+        /// Which of them are data; of the source's size. For a delta, which of them were written since the base.
         map: Arc<UsedMap>,
+        /// For a delta, which of them were discarded since; all else is kept. The prelude names the base then.
+        discarded: Option<Arc<UsedMap>>,
     },
     /// A byte stream to its end.
     Stream(File),

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::progress::Figures;
 use crate::stop::{Stop, Stopped};
 use crate::volume::Source;
-use crate::wire::{Codec, End, FrameHeader, FrameKind, Prelude, RootDigest, Segments};
+use crate::wire::{Codec, End, FrameHeader, FrameKind, Prelude, RootDigest, SegmentKind, Segments};
 
 /// Zeros found part by part are joined into holes of up to this length: few frames, and yet the other side sees
 /// progress. A hole that the map knows is one frame, however long.
@@ -51,6 +51,7 @@ impl Frame {
         figures.add_done(self.header.used);
         match self.header.kind {
             FrameKind::Hole => figures.add_holes(self.header.length),
+            FrameKind::Kept => {}
             FrameKind::Held => figures.add_held(1),
             _ => figures.add_parts(1),
         }
@@ -81,9 +82,9 @@ pub(super) struct Sequencer<S> {
     pub(super) position: u64,
 }
 
-/// Holes that are joined until something else comes.
-#[derive(Default)]
-struct Hole {
+/// Ranges without data that are joined until something else comes.
+struct Gap {
+    kind: SegmentKind,
     offset: u64,
     length: u64,
     used: u64,
@@ -92,21 +93,28 @@ struct Hole {
 impl<S: FrameSink> Sequencer<S> {
     /// Passes on all frames and the end; the totals. Stopped without an error means that a stage before has failed.
     pub(super) fn run(mut self, prelude: &Prelude, from: &Taker<Outgoing>) -> Result<End, Stopped> {
-        let mut hole = Hole::default();
+        let mut gap = None;
         while let Some((turn, outgoing)) = from.take(&self.stop)? {
             match outgoing {
-                Outgoing::Hole { place, used } => {
+                Outgoing::Gap { kind, place } => {
                     self.root.add(turn, None);
-                    if hole.length > 0 && hole.length + place.length <= LONGEST_JOINED_HOLE {
-                        hole.length += place.length;
-                        hole.used += used;
-                    } else {
-                        self.pass_hole(hole)?;
-                        hole = Hole { offset: place.offset, length: place.length, used };
+                    let next = Gap { kind, offset: place.offset, length: place.length, used: 0 };
+                    self.join(&mut gap, next)?;
+                }
+                Outgoing::Empty { offset, segments, mut used } => {
+                    self.root.add(turn, None);
+                    let mut at = offset;
+                    for segment in &segments {
+                        let length = u64::from(segment.length);
+                        // What the map called used turned out to be zeros.
+                        let of_it = if segment.kind == SegmentKind::Hole { used.min(length) } else { 0 };
+                        used -= of_it;
+                        self.join(&mut gap, Gap { kind: segment.kind, offset: at, length, used: of_it })?;
+                        at += length;
                     }
                 }
                 Outgoing::Part { header, segments, payload } => {
-                    self.pass_hole(mem::take(&mut hole))?;
+                    self.pass_gap(gap.take())?;
                     self.root.add(turn, Some((header.offset, header.length, header.digest)));
                     self.totals.parts += 1;
                     self.totals.data += segments.data();
@@ -117,17 +125,37 @@ impl<S: FrameSink> Sequencer<S> {
                 }
             }
         }
-        self.pass_hole(hole)?;
+        self.pass_gap(gap)?;
         self.finish(prelude)
     }
 
-    fn pass_hole(&mut self, hole: Hole) -> Result<(), Stopped> {
-        if hole.length == 0 {
-            return Ok(());
+    /// Makes one of two ranges of a kind where that is not too long, else passes the first on.
+    fn join(&mut self, gap: &mut Option<Gap>, next: Gap) -> Result<(), Stopped> {
+        match gap {
+            // What is kept asks nothing of the receiver, however long.
+            Some(gap)
+                if gap.kind == next.kind
+                    && (gap.kind == SegmentKind::Kept || gap.length + next.length <= LONGEST_JOINED_HOLE) =>
+            {
+                gap.length += next.length;
+                gap.used += next.used;
+                Ok(())
+            }
+            gap => {
+                let before = gap.replace(next);
+                self.pass_gap(before)
+            }
         }
-        self.totals.holes += hole.length;
-        self.position = hole.offset + hole.length;
-        let header = FrameHeader::hole(hole.offset, hole.length, hole.used);
+    }
+
+    fn pass_gap(&mut self, gap: Option<Gap>) -> Result<(), Stopped> {
+        let Some(Gap { kind, offset, length, used }) = gap else { return Ok(()) };
+        self.totals.holes += length;
+        self.position = offset + length;
+        let header = match kind {
+            SegmentKind::Kept => FrameHeader::kept(offset, length),
+            _ => FrameHeader::hole(offset, length, used),
+        };
         self.sink.frame(Frame { header, segments: Segments::default(), payload: None })
     }
 

@@ -25,8 +25,8 @@ pub(super) struct Incoming {
 
 /// What of it is still needed.
 pub(super) enum Content {
-    /// A range that reads as zeros.
-    Hole,
+    /// A range of which the header says all: a hole, or what is kept.
+    None,
     /// A part whose data is what its digest says.
     Part {
         /// Where the data belongs.
@@ -108,7 +108,7 @@ mod tests {
 
     fn hole(sorter: &Sorter, offset: u64, stop: &Stop) -> Incoming {
         let seat = sorter.seat(stop).expect("there is one");
-        Incoming { header: FrameHeader::hole(offset, 10, 0), content: Content::Hole, seat }
+        Incoming { header: FrameHeader::hole(offset, 10, 0), content: Content::None, seat }
     }
 
     fn out(from: &Receiver<Incoming>) -> Vec<u64> {

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
 use crate::volume::Target;
-use crate::wire::{DigestKind, FrameHeader, SegmentKind, Segments};
+use crate::wire::{DigestKind, FrameHeader, FrameKind, SegmentKind, Segments};
 
 /// One of the threads.
 pub(super) struct TargetWriter {
@@ -43,7 +43,8 @@ impl TargetWriter {
     fn take(&self, incoming: Incoming) -> Result<(), Stopped> {
         let Incoming { header, content, seat } = incoming;
         let taken = match content {
-            Content::Hole => self.hole(&header).map(|()| true),
+            Content::None if header.kind == FrameKind::Kept => Ok(true),
+            Content::None => self.hole(&header).map(|()| true),
             Content::Part { segments, data } => self.part(&header, &segments, &data).map(|()| true),
             Content::Held { segments, mut room } => self.held(&header, &segments, &mut room),
         };
@@ -74,6 +75,7 @@ impl TargetWriter {
         let mut data = data;
         for_each(header, segments, |kind, at, length| match kind {
             SegmentKind::Hole => self.target.hole(at, length),
+            SegmentKind::Kept => Ok(()),
             SegmentKind::Data => {
                 // The table's data segments sum to the decoded length: checked when it was read.
                 let (piece, rest) = data.split_at(length as usize);
@@ -99,7 +101,7 @@ impl TargetWriter {
         }
         for_each(header, segments, |kind, at, length| match kind {
             SegmentKind::Hole => self.target.hole(at, length),
-            SegmentKind::Data => Ok(()),
+            SegmentKind::Data | SegmentKind::Kept => Ok(()),
         })?;
         self.figures.add_held(1);
         Ok(true)

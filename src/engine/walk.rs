@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::tally::{Covered, Received, Tally};
 use crate::error::Result;
 use crate::stop::{Interruptible, Stop};
-use crate::wire::{End, FrameHeader, FrameKind, Prelude};
+use crate::wire::{End, FrameHeader, FrameKind, Prelude, SegmentKind};
 use crate::wire::{frame, segments};
 
 /// What the frames of a stream say of themselves. Contents are not looked at.
@@ -14,6 +14,8 @@ use crate::wire::{frame, segments};
 pub struct Walked {
     /// The totals, which fit what was counted.
     pub received: Received,
+    /// Of a delta, the bytes that are as in the base; the totals count them among the holes.
+    pub kept: u64,
     /// Bytes of the stream after its prelude.
     pub bytes: u64,
     /// Whether bytes follow the end frame.
@@ -28,7 +30,7 @@ pub fn walk(stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<
     let mut tally = Tally::new(prelude);
     let skip = Skip::new(&stream);
     let mut reader = Interruptible::new(&stream, stop);
-    let mut bytes = 0;
+    let (mut bytes, mut kept) = (0, 0);
     loop {
         stop.check()?;
         let at = format!("at offset {} of the volume", tally.position());
@@ -38,11 +40,14 @@ pub fn walk(stream: File, prelude: &Prelude, name: &str, stop: &Stop) -> Result<
             let end = End::read(&header, &mut reader);
             let received = end.and_then(|end| tally.finish(&header, end)).map_err(|e| e.at(name, &at))?;
             let trailing = reader.read(&mut [0]).is_ok_and(|length| length > 0);
-            return Ok(Walked { received, bytes, trailing });
+            return Ok(Walked { received, kept, bytes, trailing });
         }
+        kept += if header.kind == FrameKind::Kept { header.length } else { 0 };
         tally.count(&Covered::by(&header)).map_err(|e| e.at(name, &at))?;
         if header.kind.is_part() {
-            header.read_segments(&mut reader).map_err(|e| e.at(name, &at))?;
+            let segments = header.read_segments(&mut reader, prelude).map_err(|e| e.at(name, &at))?;
+            let of_base = (&segments).into_iter().filter(|segment| segment.kind == SegmentKind::Kept);
+            kept += of_base.map(|segment| u64::from(segment.length)).sum::<u64>();
             skip.skip(&stream, &mut reader, header.payload.into()).map_err(|e| e.at(name, &at))?;
             bytes += u64::from(header.segments) * segments::ENTRY as u64;
         }

@@ -65,6 +65,25 @@ pub enum ThinError {
         /// Mapped chunks by the tree.
         found: u64,
     },
+    /// The difference between two devices does not add up with what their details say.
+    #[error(
+        "devices {base} and {new} have {mapped_before} and {mapped_now} mappings, which {added} more and {dropped} fewer \
+         do not account for"
+    )]
+    Difference {
+        /// The base's id in the pool.
+        base: u32,
+        /// The new device's.
+        new: u32,
+        /// Mapped chunks of the base by its details.
+        mapped_before: u64,
+        /// Mapped chunks of the new device by its details.
+        mapped_now: u64,
+        /// Found in the new device only.
+        added: u64,
+        /// Found in the base only.
+        dropped: u64,
+    },
     /// This is no pool's metadata, or of a kind that lvpipe does not know.
     #[error("{why}")]
     Foreign {

@@ -1,9 +1,10 @@
 //! dm-thin: what a thin device has mapped, read from its pool's metadata.
 //!
 //! In: a device ([`ThinVolume`], asked of `dmsetup`), or a file with a saved copy of a pool's metadata. Out: the
-//! mapped [`Run`]s of one device in order ([`mapped_runs`]), the facts about it ([`device_details`]) and about its
-//! pool. An active pool's metadata is read from a [`MetadataSnapshot`], which is held only while it is read. All on the caller's thread, which
-//! starts a few short-lived ones to read blocks ([`metadata`]). Memory is a constant few MiB however large the
+//! mapped [`Run`]s of one device in order ([`mapped_runs`]), what differs between two ([`changed_runs`]), the facts about
+//! a device ([`device_details`]) and about its pool. An active pool's metadata is read from a [`MetadataSnapshot`],
+//! which is held only while it is read. All on the caller's thread, which starts a few short-lived ones to read blocks
+//! ([`metadata`]). Memory is a constant few MiB however large the
 //! metadata is. Every block that is used is checked, by checksum, place, order of keys and count of mappings: what
 //! is damaged ends in an error that names the block, never in a map with something missing.
 //!
@@ -13,6 +14,7 @@
 //! -> root of that device's tree; virtual chunk -> data chunk and time. Trees share blocks after a snapshot.
 
 pub mod block_time;
+pub mod delta;
 pub mod details;
 pub mod dmsetup;
 pub mod error;
@@ -25,13 +27,15 @@ pub mod table;
 
 mod lookup;
 mod node;
+mod nodes;
 mod walk;
 
+pub use delta::{Change, changed_runs};
 pub use details::{DeviceDetails, device_details, devices};
 pub use dmsetup::{DeviceNumber, Dmsetup};
 pub use error::ThinError;
 pub use metadata::Metadata;
 pub use pool::{Pool, ThinVolume};
-pub use runs::{Run, mapped_runs};
+pub use runs::{Mapped, Run, mapped_runs};
 pub use snapshot::{MetadataSnapshot, release_left_behind};
 pub use superblock::{LIVE_ROOT, Superblock};

@@ -4,6 +4,7 @@
 //! the chunks lie in the pool makes no difference. Nothing is kept but the run at hand. The number of mappings is
 //! compared with the device's details at the end: an error then means that what was handed out is not to be used.
 
+use super::block_time::BlockTime;
 use super::error::{Checked, ThinError};
 use super::metadata::Metadata;
 use super::superblock::Superblock;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::stop::Stop;
 
 /// The size of a mapping's value, see [`super::block_time`].
-const VALUE_SIZE: usize = 8;
+pub(super) const VALUE_SIZE: usize = 8;
 
 /// Mapped chunks that follow each other on the virtual device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,18 @@ pub struct Run {
     pub length: u64,
 }
 
+/// What a device has mapped, all in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapped {
+    /// How many chunks.
+    pub chunks: u64,
+    /// The pool's time when the last of them was mapped; `None` where nothing is.
+    ///
+    /// A chunk that is shared with a snapshot is mapped anew when it is written, so a device has no mapping of the time
+    /// when it was made a snapshot, or had one taken, or later, unless it has been written to since.
+    pub newest: Option<u32>,
+}
+
 /// Hands all runs of one device to `take`, by rising chunks. Fails if the device is not there, if anything on the
 /// way is damaged, if `take` fails, or if the run is stopped.
 pub fn mapped_runs(
@@ -31,7 +44,7 @@ pub fn mapped_runs(
     device: u32,
     stop: &Stop,
     mut take: impl FnMut(Run) -> Result<()>,
-) -> Result<()> {
+) -> Result<Mapped> {
     read(metadata, superblock, device, stop, &mut take).map_err(|why| why.on(metadata.path()))
 }
 
@@ -41,12 +54,14 @@ fn read(
     device: u32,
     stop: &Stop,
     take: &mut dyn FnMut(Run) -> Result<()>,
-) -> Checked<()> {
+) -> Checked<Mapped> {
     let expected = details::find(metadata, superblock, device)?.mapped_chunks;
     let root = root_of(metadata, superblock, device)?;
     let mut merge = Merge { run: None, found: 0 };
+    let mut newest = None;
     walk::leaves(metadata, root, VALUE_SIZE, stop, &mut |leaf| {
-        for chunk in leaf.keys() {
+        for (entry, chunk) in leaf.keys().enumerate() {
+            newest = newest.max(Some(BlockTime::unpack(u64::from_le_bytes(leaf.value(entry))).time));
             merge.add(chunk, take)?;
         }
         Ok(())
@@ -55,7 +70,7 @@ fn read(
         take(last)?;
     }
     match merge.found {
-        found if found == expected => Ok(()),
+        found if found == expected => Ok(Mapped { chunks: found, newest }),
         found => Err(ThinError::Count { root, device, expected, found }),
     }
 }

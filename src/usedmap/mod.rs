@@ -4,18 +4,21 @@
 //! file's own map ([`from_sparse_file`]), or nothing known ([`UsedMap::everything`]). Out: a [`UsedMap`], read-only from then on and shared by the
 //! threads of a transfer. It is made by the thread that opens the source. Memory is 16 bytes an extent, whatever
 //! the size of the volume; [`UsedMap::cells`] walks it along the transfer's grid without allocating. A map that
-//! cannot be read whole is an error, never a shorter map: a missing extent would be lost data.
+//! cannot be read whole is an error, never a shorter map: a missing extent would be lost data. What
+//! changed between two thin devices is a [`Delta`], two such maps.
 
 mod algebra;
 mod builder;
 mod cells;
+mod delta;
 mod sparse;
 mod thin_source;
 
 pub use builder::MapBuilder;
 pub use cells::{Cell, Cells, DataCell};
+pub use delta::{BaseDevice, Delta, ReadOnly, ThinDelta, delta_from_metadata_file, delta_of_thin_device};
 pub use sparse::from_sparse_file;
-pub use thin_source::{ThinMap, from_metadata_file, from_thin_device};
+pub use thin_source::{Stamp, ThinMap, from_metadata_file, from_thin_device, stamp_of_thin_device};
 
 /// Offset and length in bytes on a volume. Never empty where it stands in a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

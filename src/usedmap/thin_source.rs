@@ -7,17 +7,24 @@
 
 use std::path::Path;
 
-use super::{MapBuilder, MapSource, UsedMap};
+use super::{Extent, MapBuilder, MapSource, UsedMap};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
-use crate::thin::{LIVE_ROOT, Metadata, MetadataSnapshot, Run, Superblock, ThinVolume, mapped_runs};
+use crate::thin::{
+    DeviceDetails, LIVE_ROOT, Mapped, Metadata, MetadataSnapshot, Run, Superblock, ThinVolume, device_details,
+    mapped_runs,
+};
 
 /// A map, and what happened on the way to it.
 #[derive(Debug)]
 pub struct ThinMap {
     /// The map.
     pub map: UsedMap,
+    /// Of a snapshot that nobody has written to since it was taken, how many chunks it has mapped. With the snapshot's
+    /// own name, that tells one state of it from another: data that is written is mapped anew, as all of a snapshot is
+    /// shared, and what is discarded leaves fewer.
+    pub untouched: Option<u64>,
     /// What was cleaned up, or what the map does not tell: a sentence each, for the user.
     pub notices: Vec<String>,
 }
@@ -30,8 +37,49 @@ pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: 
     if let Some(origin) = &volume.external_origin {
         let notice =
             format!("what the volume does not hold itself is read from its external origin {origin}: no map");
-        return Ok(ThinMap { map: UsedMap::everything(volume.size), notices: vec![notice] });
+        return Ok(ThinMap { map: UsedMap::everything(volume.size), untouched: None, notices: vec![notice] });
     }
+    let ((map, mapped, details), notices) =
+        from_metadata_snapshot(volume, reservations, stop, |metadata, superblock| {
+            let (map, mapped) = read(metadata, superblock, volume.device, stop)?;
+            Ok((map.finish(volume.size), mapped, device_details(metadata, superblock, volume.device)?))
+        })?;
+    Ok(ThinMap { map, untouched: untouched(mapped, details), notices })
+}
+
+/// By what it is seen that somebody has written to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// What it has mapped.
+    pub mapped: Mapped,
+    /// The pool's time when a snapshot of it was last taken: what is written later is mapped at this time or later.
+    pub snapshot_time: u32,
+}
+
+/// Reads the stamp of an active device.
+pub fn stamp_of_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: &Stop) -> Result<Stamp> {
+    let (stamp, _) = from_metadata_snapshot(volume, reservations, stop, |metadata, superblock| {
+        let mapped = mapped_runs(metadata, superblock, volume.device, stop, |_| Ok(()))?;
+        let snapshot_time = device_details(metadata, superblock, volume.device)?.snapshot_time;
+        Ok(Stamp { mapped, snapshot_time })
+    })?;
+    Ok(stamp)
+}
+
+/// See [`ThinMap::untouched`].
+pub(super) fn untouched(mapped: Mapped, details: DeviceDetails) -> Option<u64> {
+    // A device that is no snapshot has mapped all of its chunks since it was made.
+    mapped.newest.is_none_or(|newest| newest < details.creation_time).then_some(mapped.chunks)
+}
+
+/// Reads something from a metadata snapshot of the volume's pool, which is held meanwhile; and what the user should be
+/// told.
+pub(super) fn from_metadata_snapshot<T>(
+    volume: &ThinVolume,
+    reservations: &Reservations,
+    stop: &Stop,
+    read: impl FnOnce(&Metadata, &Superblock) -> Result<T>,
+) -> Result<(T, Vec<String>)> {
     let snapshot = MetadataSnapshot::take(&volume.pool, reservations, stop)?;
     let mut notices = snapshot.notices().to_vec();
     let metadata = Metadata::open(&volume.pool.metadata_path()?)?;
@@ -47,9 +95,9 @@ pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: 
     if superblock.needs_check {
         notices.push(format!("pool {} is marked as in need of thin_check", volume.pool.name));
     }
-    let map = read(&metadata, &superblock, volume.device, stop)?.finish(volume.size);
+    let found = read(&metadata, &superblock)?;
     snapshot.release()?;
-    Ok(ThinMap { map, notices })
+    Ok((found, notices))
 }
 
 /// Reads the map of the device with this id from a plain copy of a pool's metadata, made while the pool was not in
@@ -60,21 +108,32 @@ pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: 
 pub fn from_metadata_file(path: &Path, device: u32, size: Option<u64>, stop: &Stop) -> Result<UsedMap> {
     let metadata = Metadata::open(path)?;
     let superblock = metadata.superblock(LIVE_ROOT)?;
-    let map = read(&metadata, &superblock, device, stop)?;
+    let (map, _) = read(&metadata, &superblock, device, stop)?;
     let size = size.unwrap_or(map.end());
     Ok(map.finish(size))
 }
 
-fn read(metadata: &Metadata, superblock: &Superblock, device: u32, stop: &Stop) -> Result<MapBuilder> {
-    let chunk = superblock.chunk_bytes();
+pub(super) fn read(
+    metadata: &Metadata,
+    superblock: &Superblock,
+    device: u32,
+    stop: &Stop,
+) -> Result<(MapBuilder, Mapped)> {
     let mut map = MapBuilder::new(MapSource::Thin);
-    mapped_runs(metadata, superblock, device, stop, |run: Run| {
-        match (run.begin.checked_mul(chunk), run.length.checked_mul(chunk)) {
-            (Some(offset), Some(length)) if offset.checked_add(length).is_some() => map.push(offset, length),
-            _ => Err(beyond_any_volume(metadata, device, run)),
-        }
+    let mapped = mapped_runs(metadata, superblock, device, stop, |run: Run| {
+        let extent = chunks(metadata, superblock, device, run)?;
+        map.push(extent.offset, extent.length)
     })?;
-    Ok(map)
+    Ok((map, mapped))
+}
+
+/// Where a run of a device's chunks lies on its volume.
+pub(super) fn chunks(metadata: &Metadata, superblock: &Superblock, device: u32, run: Run) -> Result<Extent> {
+    let chunk = superblock.chunk_bytes();
+    match (run.begin.checked_mul(chunk), run.length.checked_mul(chunk)) {
+        (Some(offset), Some(length)) if offset.checked_add(length).is_some() => Ok(Extent { offset, length }),
+        _ => Err(beyond_any_volume(metadata, device, run)),
+    }
 }
 
 fn beyond_any_volume(metadata: &Metadata, device: u32, run: Run) -> Error {

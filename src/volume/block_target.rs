@@ -12,11 +12,12 @@ mod holes;
 #[cfg(test)]
 mod loop_device;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use memmap2::MmapMut;
@@ -69,6 +70,10 @@ pub struct BlockTarget {
     /// Holes' shares of chunks that data may map later, in a pool that does not zero new chunks.
     edges: Mutex<Vec<Extent>>,
     cannot_punch: AtomicBool,
+    /// Whether chunks that become zeros piece by piece are to be unmapped: in a delta.
+    joins_chunks: AtomicBool,
+    /// The chunks of which a part became zeros.
+    in_part_zeros: Mutex<BTreeSet<u64>>,
 }
 
 impl BlockTarget {
@@ -104,6 +109,8 @@ impl BlockTarget {
             started: OnceLock::new(),
             edges: Mutex::default(),
             cannot_punch: AtomicBool::new(false),
+            joins_chunks: AtomicBool::new(false),
+            in_part_zeros: Mutex::default(),
         })
     }
 
@@ -178,6 +185,11 @@ impl Target for BlockTarget {
         Ok(())
     }
 
+    fn begin_delta(&self, size: Option<u64>) -> Result<()> {
+        self.joins_chunks.store(true, Ordering::Relaxed);
+        self.resume(size)
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.check_end(offset + data.len() as u64)?;
         let direct = if self.is_aligned(offset, data.len() as u64) { data.len() } else { 0 };
@@ -202,6 +214,7 @@ impl Target for BlockTarget {
 
     fn finish(&self, size: u64) -> Result<()> {
         self.zero_edges(size)?;
+        self.unmap_zeros()?;
         // The buffered one first: its pages go to the device, and the flush of the other makes them last too.
         let synced = self.buffered.sync_all().and_then(|()| self.direct.sync_all());
         synced.map_err(|e| self.failed("cannot sync target", 0, &e))

@@ -94,6 +94,10 @@ impl Target for FileTarget {
         self.set_size(size)
     }
 
+    fn begin_delta(&self, size: Option<u64>) -> Result<()> {
+        self.set_size(size)
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.file
             .write_all_at(data, offset)

@@ -11,10 +11,12 @@
 mod activation;
 mod created;
 mod held;
+mod holds;
 mod marks;
 mod report;
 mod resolve;
 mod snapshot;
+mod staged;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use activation::Activation;
 pub use created::CreatedLv;
 pub use report::LogicalVolume;
 pub use snapshot::TemporarySnapshot;
+pub use staged::StagedLv;
 pub use stale::cleanup_stale;
 
 /// Debian's package of LVM.

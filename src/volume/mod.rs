@@ -12,8 +12,10 @@ mod fifo;
 mod file_source;
 mod file_target;
 mod guards;
+mod held_state;
 pub mod identity;
 mod journal_place;
+mod lineage;
 pub mod lvm;
 mod null_target;
 mod open_source;
@@ -22,8 +24,12 @@ pub(crate) mod own_name;
 mod partial_file;
 mod pool_watch;
 mod resident;
+mod source_maps;
+mod standing;
+mod state;
 mod stream;
 mod write_behind;
+mod xattr;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
@@ -31,10 +37,14 @@ pub use exec_target::{CommandGuard, ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
+pub use held_state::held_state;
 pub use journal_place::{JournalPlace, find_journal};
+pub use lineage::Arrival;
 pub use null_target::NullTarget;
-pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, SourceOptions, What, open_source};
+pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, Since, SourceOptions, What, open_source};
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, exec_target, open_target};
+pub use standing::{Mark, Standing};
+pub use state::State;
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::{Error, Result, Status};
@@ -80,6 +90,20 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// When the target cannot take so much.
     fn begin(&self, size: Option<u64>) -> Result<()>;
+
+    /// Called once instead of [`Target::begin`], to apply a delta: all that is not written or made a hole keeps what the
+    /// target holds.
+    ///
+    /// # Errors
+    /// As [`Target::begin`]; and for a target that holds nothing.
+    fn begin_delta(&self, _size: Option<u64>) -> Result<()> {
+        Err(Error::guard(
+            "target refused",
+            "delta",
+            "a pipe or a command holds no base that it could be applied to",
+        )
+        .way_out("send all of it, without --since"))
+    }
 
     /// Writes data. Offset and address are multiples of [`ALIGN`], the length too but at the volume's end.
     ///

@@ -1,6 +1,6 @@
 //! From a name to a source: what the name stands for, which map it has, and what is held while it is read.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileType, Metadata};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lvm::{Activation, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
-use super::{BlockSource, FileSource, STREAM, Source, fifo, guards, identity, stdin_stream};
+use super::source_maps::{self, Base, Maps};
+use super::{BlockSource, FileSource, STREAM, Source, State, fifo, guards, identity, stdin_stream};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
-use crate::thin::{Dmsetup, ThinVolume, release_left_behind};
+use crate::thin::{Dmsetup, release_left_behind};
 use crate::usedmap::{self, UsedMap};
 
 /// Where a source's used map is taken from.
@@ -32,9 +33,20 @@ pub enum MapChoice {
     },
 }
 
+/// What a source is compared with, so that only what changed is of interest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// A thin LV in the same pool, by name.
+    Volume(OsString),
+    /// A device in the saved copy of the metadata that the map is taken from, by its id.
+    Device(u32),
+}
+
 /// How a source is opened.
 #[derive(Debug, Clone, Default)]
 pub struct SourceOptions {
+    /// The base, if only what changed since it is wanted.
+    pub since: Option<Since>,
     /// Where its map is taken from.
     pub map: MapChoice,
     /// A thin LV is read as it is, without a temporary snapshot; a file that changes meanwhile too.
@@ -65,8 +77,10 @@ pub enum What {
     Volume {
         /// Where the bytes are.
         source: Arc<dyn Source>,
-        /// Which of them are data.
+        /// Which of them are data; with a base, which of them were written since.
         map: Arc<UsedMap>,
+        /// With a base, what was discarded since. What is in neither map is the same.
+        discarded: Option<Arc<UsedMap>>,
     },
 }
 
@@ -78,6 +92,11 @@ pub struct HeldForSource {
 }
 
 impl HeldForSource {
+    /// The temporary snapshot that is read, if there is one. While it is held a later delta can have it as its base.
+    pub fn snapshot(&self) -> Option<&LogicalVolume> {
+        self.snapshot.as_ref().map(TemporarySnapshot::volume)
+    }
+
     /// Lets go after a run that went well; a notice for what somebody else uses by now.
     ///
     /// # Errors
@@ -103,6 +122,10 @@ pub struct Origin {
     pub uuid: Option<String>,
     /// See [`identity`].
     pub identity: Option<String>,
+    /// The state of the volume that is read, if a later delta can have it as its base: a snapshot's.
+    pub state: Option<State>,
+    /// With a base, its state, if it still is as it was when it was taken.
+    pub base: Option<State>,
 }
 
 /// Opens a source by name: `-`, a path, or `vg/lv`.
@@ -129,7 +152,9 @@ pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result
     let kind = metadata.file_type();
     let mut notices = Vec::from_iter(guards::who_writes(&metadata).map(|who| in_use(name, &who, kind, options)));
     let what = if kind.is_block_device() {
-        open_device(path, name, options, stop, &mut notices)?
+        let (what, seen) = open_device(path, name, options, None, stop)?;
+        notices.extend(seen.notices);
+        what
     } else if kind.is_file() {
         open_file(path, name, options, stop)?
     } else if kind.is_dir() {
@@ -143,7 +168,7 @@ pub fn open_source(name: &OsStr, options: &SourceOptions, stop: &Stop) -> Result
 
 fn plain(what: What, name: &str, metadata: Option<&Metadata>) -> OpenSource {
     let identity = metadata.and_then(|metadata| identity::of_source(std::slice::from_ref(metadata)));
-    let origin = Origin { name: name.into(), uuid: None, identity };
+    let origin = Origin { name: name.into(), identity, ..Origin::default() };
     OpenSource { what, held: HeldForSource::default(), origin, notices: Vec::new() }
 }
 
@@ -151,45 +176,60 @@ fn open_file(path: &Path, name: &str, options: &SourceOptions, stop: &Stop) -> R
     let file = File::open(path).map_err(|e| cannot_open(name, &e))?;
     let for_map = file.try_clone().map_err(|e| cannot_open(name, &e))?;
     let source = FileSource::new(file, name)?;
-    let map = match &options.map {
-        MapChoice::Auto => usedmap::from_sparse_file(&for_map, path, stop)?,
-        MapChoice::None => UsedMap::everything(source.size()),
-        MapChoice::Metadata { file, device } => saved_map(file, *device, source.size(), stop)?,
+    let maps = match &options.map {
+        MapChoice::Metadata { file, device } => {
+            source_maps::saved(file, *device, options.since.as_ref(), source.size(), stop)?
+        }
+        _ if options.since.is_some() => return Err(nothing_tells(name)),
+        MapChoice::Auto => usedmap::from_sparse_file(&for_map, path, stop)?.into(),
+        MapChoice::None => UsedMap::everything(source.size()).into(),
     };
-    Ok(What::Volume { source: Arc::new(source), map: Arc::new(map) })
+    Ok(volume(source, maps).0)
 }
 
-/// The map of a thin device from a saved copy of its pool's metadata.
-fn saved_map(file: &Path, device: u32, size: u64, stop: &Stop) -> Result<UsedMap> {
-    usedmap::from_metadata_file(file, device, Some(size), stop)
+/// A source with its maps, and what was seen of it besides.
+fn volume(source: impl Source + 'static, maps: Maps) -> (What, Seen) {
+    let Maps { map, discarded, untouched, base_untouched, notices } = maps;
+    let what = What::Volume { source: Arc::new(source), map: Arc::new(map), discarded: discarded.map(Arc::new) };
+    (what, Seen { untouched, base_untouched, notices })
+}
+
+/// What was seen when a device's map was read.
+struct Seen {
+    untouched: Option<u64>,
+    base_untouched: Option<u64>,
+    notices: Vec<String>,
+}
+
+fn nothing_tells(name: &str) -> Error {
+    Error::usage("cannot tell what changed", name, "it is no thin volume, so nothing tells what was written to it")
 }
 
 fn cannot_open(name: &str, error: &io::Error) -> Error {
     Error::io("cannot open source", name, error)
 }
 
-/// Opens a device as it is. `notices` takes what the user should know of its map.
+/// Opens a device as it is, with what changed since `base` if there is one.
 fn open_device(
     path: &Path,
     name: &str,
     options: &SourceOptions,
+    base: Option<&Base>,
     stop: &Stop,
-    notices: &mut Vec<String>,
-) -> Result<What> {
+) -> Result<(What, Seen)> {
     let source = BlockSource::open(path, name)?;
-    let map = match &options.map {
-        MapChoice::None => UsedMap::everything(source.size()),
-        MapChoice::Metadata { file, device } => saved_map(file, *device, source.size(), stop)?,
-        MapChoice::Auto => match ThinVolume::at(path, &Dmsetup::default())? {
-            None => UsedMap::everything(source.size()),
-            Some(thin) => {
-                let found = usedmap::from_thin_device(&thin, &Reservations::open(), stop)?;
-                notices.extend(found.notices);
-                found.map
-            }
-        },
+    let maps = match &options.map {
+        MapChoice::Metadata { file, device } => {
+            source_maps::saved(file, *device, options.since.as_ref(), source.size(), stop)?
+        }
+        _ if options.since.is_some() && base.is_none() => return Err(nothing_tells(name)),
+        MapChoice::None if base.is_some() => {
+            return Err(Error::usage("cannot tell what changed", "--map none", "the pool's metadata tells that"));
+        }
+        MapChoice::None => UsedMap::everything(source.size()).into(),
+        MapChoice::Auto => source_maps::of_device(path, source.size(), base, stop)?,
     };
-    Ok(What::Volume { source: Arc::new(source), map: Arc::new(map) })
+    Ok(volume(source, maps))
 }
 
 /// Opens an LV: a thin one by way of a temporary snapshot, another as it is, made active where it is not.
@@ -202,14 +242,20 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
         return Err(Error::usage("cannot send", &name, "it is a thin pool, not a volume in it")
             .way_out(format!("lvs {} lists the volumes", volume.vg)));
     }
+    let base = match &options.since {
+        Some(Since::Volume(base)) => Some(source_maps::base_of(lvm, volume, base)?),
+        _ => None,
+    };
     let reservations = Reservations::open();
     let mut notices = clean_up(lvm, &reservations, stop)?;
     let mut held = HeldForSource::default();
     let mut path = volume.path.clone();
+    let mut read_volume = volume.clone();
     let can_change = !volume.is_read_only() && !options.only_map;
     if can_change && volume.is_active() && volume.is_thin() && !options.no_snapshot {
         let snapshot = held.snapshot.insert(TemporarySnapshot::take(lvm, volume, &reservations)?);
-        path.clone_from(&snapshot.volume().path);
+        read_volume = snapshot.volume().clone();
+        path.clone_from(&read_volume.path);
     } else if !volume.is_active() {
         held.activation = Activation::of(lvm, volume, &reservations)?;
     } else if can_change && volume.is_open() {
@@ -220,9 +266,16 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
     // The volume itself counts as being read, also while its snapshot is.
     let read: Vec<Metadata> =
         [&volume.path, &path].into_iter().filter_map(|path| fs::metadata(path).ok()).collect();
-    let origin =
-        Origin { name: name.clone(), uuid: Some(volume.uuid.clone()), identity: identity::of_source(&read) };
-    let what = open_device(&path, &name, options, stop, &mut notices)?;
+    let base = base.map(|base| Base { volume: base, new_is_read_only: read_volume.is_read_only() });
+    let (what, seen) = open_device(&path, &name, options, base.as_ref(), stop)?;
+    notices.extend(seen.notices);
+    let origin = Origin {
+        name: name.clone(),
+        uuid: Some(volume.uuid.clone()),
+        identity: identity::of_source(&read),
+        state: seen.untouched.and_then(|mapped| state(&read_volume, mapped)),
+        base: base.and_then(|base| state(&base.volume, seen.base_untouched?)),
+    };
     Ok(OpenSource { what, held, origin, notices })
 }
 
@@ -235,6 +288,11 @@ fn in_use(name: &str, who: &str, kind: FileType, options: &SourceOptions) -> Str
 }
 
 const SNAPSHOT: &str = "take a snapshot of it and send that";
+
+/// The name of a state of a thin volume that has so many chunks mapped.
+fn state(volume: &LogicalVolume, mapped: u64) -> Option<State> {
+    format!("{}:{mapped}", volume.uuid).parse().ok()
+}
 
 /// Undoes what lvpipes that were killed have left.
 pub(super) fn clean_up(lvm: &Lvm, reservations: &Reservations, stop: &Stop) -> Result<Vec<String>> {

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm};
+use super::lineage::{Lineage, Place};
+use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
 use super::{
-    BlockTarget, CommandGuard, Discards, ExecOutput, ExecTarget, FileTarget, JournalPlace, STREAM, StreamTarget,
-    Target, fifo, guards, identity,
+    Arrival, BlockTarget, CommandGuard, Discards, ExecOutput, ExecTarget, FileTarget, JournalPlace, STREAM,
+    StreamTarget, Target, fifo, guards, identity,
 };
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub struct Expected<'a> {
     pub used: Option<u64>,
     /// The file that the stream is read from, which may be the target by mistake.
     pub stream: Option<&'a Metadata>,
+    /// Which state of the volume it brings, and whether as a delta.
+    pub arrival: Option<&'a Arrival>,
 }
 
 /// A target that is open, with what it needs. The parts are dropped in this order: what is held goes after the
@@ -56,26 +59,41 @@ pub struct OpenTarget {
 pub struct HeldForTarget {
     _pool: Option<PoolWatch>,
     created: Option<CreatedLv>,
+    /// What is to be kept of the transfer with the target; the target must be active for that.
+    lineage: Option<(Lineage, Stop)>,
+    /// Where a delta is applied until all of it is there.
+    staged: Option<StagedLv>,
+    /// The target of such a delta, so that nobody else opens it meanwhile.
+    unchanged: Option<Arc<dyn Target>>,
     activation: Option<Activation>,
     /// Killed when the transfer fails, even where a write to it is blocked.
     command: Option<CommandGuard>,
 }
 
 impl HeldForTarget {
-    /// The transfer is whole: a volume that was made for it stays. A notice for what somebody else uses by now.
+    /// The transfer is whole: a volume that was made for it stays. What the user should know.
     ///
     /// # Errors
     /// LVM's words.
-    pub fn keep(self) -> Result<Option<String>> {
+    pub fn keep(self) -> Result<Vec<String>> {
         self.created.map_or(Ok(()), CreatedLv::keep)?;
-        self.activation.map_or(Ok(None), Activation::end)
+        drop(self.unchanged);
+        if let Some(staged) = self.staged {
+            self.lineage.as_ref().map_or(Ok(()), |(lineage, _)| lineage.keep_between())?;
+            staged.merge()?;
+        }
+        let notice = self.lineage.map_or(Ok(None), |(lineage, stop)| lineage.done(&stop))?;
+        let stays_active = self.activation.map_or(Ok(None), Activation::end)?;
+        Ok(notice.into_iter().chain(stays_active).collect())
     }
 
     /// The transfer failed: undoes what was done for it; a notice for each thing that is left to the next run.
     pub fn abandon(self) -> Vec<String> {
         drop(self.command);
+        drop(self.unchanged);
         let created = self.created.and_then(CreatedLv::abandon);
-        created.into_iter().chain(self.activation.and_then(Activation::abandon)).collect()
+        let staged = self.staged.and_then(StagedLv::abandon);
+        created.into_iter().chain(staged).chain(self.activation.and_then(Activation::abandon)).collect()
     }
 }
 
@@ -101,7 +119,7 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             refuse_new_device(path, name)?;
             guards::refuse_if_dangling(name, path)?;
-            return open_file(path, name, false);
+            return open_file(path, name, false, expected, stop);
         }
         Err(e) => return Err(guards::cannot_open_file(name, &e)),
     };
@@ -109,9 +127,10 @@ pub fn open_target(name: &OsStr, expected: Expected<'_>, stop: &Stop) -> Result<
     let kind = metadata.file_type();
     if kind.is_block_device() {
         let journal = JournalPlace::of_device(path, name, &metadata);
-        Ok(OpenTarget { journal: Some(journal), ..open_device(path, name, expected, stop)? })
+        let open = OpenTarget { journal: Some(journal), ..open_device(path, name, expected, stop)? };
+        open.with_lineage(Place::Nowhere, name, expected, stop)
     } else if kind.is_file() {
-        open_file(path, name, true)
+        open_file(path, name, true, expected, stop)
     } else if kind.is_dir() {
         Err(Error::usage("cannot open target", name, "it is a directory")
             .way_out(format!("name the file in it: {}/NAME", name.trim_end_matches('/'))))
@@ -136,11 +155,33 @@ fn plain(target: Arc<dyn Target>) -> OpenTarget {
     OpenTarget { target, held: HeldForTarget::default(), in_place: false, journal: None, notices: Vec::new() }
 }
 
-fn open_file(path: &Path, name: &str, in_place: bool) -> Result<OpenTarget> {
+impl OpenTarget {
+    /// Checks whether what comes may be applied to the target, and notes that it is about to change.
+    fn with_lineage(mut self, place: Place, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<Self> {
+        let apart = matches!(&place, Place::Lv(_, volume) if volume.is_thin());
+        let arrival = expected.arrival.cloned().unwrap_or_default();
+        if arrival.base.is_some() {
+            // Applied again from its beginning it does no harm.
+            self.journal = None;
+        }
+        let lineage = Lineage { name: name.into(), place, arrival, in_place: !apart };
+        self.notices.extend(lineage.begin(stop)?);
+        self.held.lineage = Some((lineage, stop.clone()));
+        Ok(self)
+    }
+}
+
+fn open_file(path: &Path, name: &str, in_place: bool, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+    if !in_place && expected.arrival.is_some_and(|arrival| arrival.base.is_some()) {
+        return Err(Error::guard("target refused", name, "it has never had the first copy: there is no such file")
+            .way_out("send all of it first"));
+    }
     let target = FileTarget::open(path, name)?;
     let metadata = target.file().metadata().map_err(|e| guards::cannot_open_file(name, &e))?;
     let journal = Some(JournalPlace::beside(path, name, &metadata));
-    Ok(OpenTarget { in_place, journal, ..plain(Arc::new(target)) })
+    let file = target.file().try_clone().map_err(|e| guards::cannot_open_file(name, &e))?;
+    let open = OpenTarget { in_place, journal, ..plain(Arc::new(target)) };
+    open.with_lineage(Place::File(file), name, expected, stop)
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
@@ -220,7 +261,26 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, expected: Expected<'_>, stop: &Sto
     }
     notices.append(&mut open.notices);
     let held = HeldForTarget { activation, ..open.held };
-    Ok(OpenTarget { held, notices, journal: Some(JournalPlace::of_lv(volume)), ..open })
+    let open = OpenTarget { held, notices, journal: Some(JournalPlace::of_lv(volume)), ..open };
+    let open = open.with_lineage(Place::Lv(lvm.clone(), Box::new(volume.clone())), &name, expected, stop)?;
+    let is_delta = expected.arrival.is_some_and(|arrival| arrival.base.is_some());
+    if is_delta && volume.is_thin() { stage(lvm, volume, open, expected, stop) } else { Ok(open) }
+}
+
+/// Opens a snapshot of the target instead, to apply a delta to: a run that ends early, however, leaves the target as it
+/// is. The target stays open, so that nobody else takes it.
+fn stage(
+    lvm: &Lvm,
+    volume: &LogicalVolume,
+    open: OpenTarget,
+    expected: Expected<'_>,
+    stop: &Stop,
+) -> Result<OpenTarget> {
+    let OpenTarget { target, held, notices, .. } = open;
+    let staged = StagedLv::take(lvm, volume, &Reservations::open())?;
+    let apart = open_device(&staged.volume().path, &volume.full_name(), expected, stop)?;
+    let held = HeldForTarget { staged: Some(staged), unchanged: Some(target), ..held };
+    Ok(OpenTarget { held, notices, in_place: false, journal: None, ..plain(apart.target) })
 }
 
 /// A thin LV that is to be made: `vg/pool:name`.
@@ -259,6 +319,15 @@ pub fn create_target(new: &NewVolume, expected: Expected<'_>, stop: &Stop) -> Re
         )
         .way_out("create the volume with lvcreate and name it as the target"));
     };
+    if expected.arrival.is_some_and(|arrival| arrival.base.is_some()) {
+        let name = format!("{}/{}", new.vg, new.name);
+        return Err(Error::guard(
+            "cannot create target",
+            name,
+            "the stream is a delta, and a new volume holds no base",
+        )
+        .way_out("send all of it first, without --since"));
+    }
     let (lvm, reservations) = (Lvm::default(), Reservations::open());
     let mut notices = clean_up(&lvm, &reservations, stop)?;
     stop.check()?;
@@ -266,5 +335,8 @@ pub fn create_target(new: &NewVolume, expected: Expected<'_>, stop: &Stop) -> Re
     let volume = created.volume();
     let mut open = open_device(&volume.path, &volume.full_name(), expected, stop)?;
     notices.append(&mut open.notices);
-    Ok(OpenTarget { held: HeldForTarget { created: Some(created), ..open.held }, in_place: false, notices, ..open })
+    let (place, name) = (Place::Lv(lvm.clone(), Box::new(volume.clone())), volume.full_name());
+    let held = HeldForTarget { created: Some(created), ..open.held };
+    let open = OpenTarget { held, in_place: false, notices, ..open };
+    open.with_lineage(place, &name, expected, stop)
 }

@@ -30,11 +30,20 @@ pub enum FrameKind {
     Alive,
     /// The sender gives up; the payload says why, in UTF-8. Only where there are answers.
     Abort,
+    /// A range that is as in the base. Only in a delta.
+    Kept,
 }
 
 impl FrameKind {
-    const ALL: [FrameKind; 6] =
-        [FrameKind::Part, FrameKind::Hole, FrameKind::End, FrameKind::Held, FrameKind::Alive, FrameKind::Abort];
+    const ALL: [FrameKind; 7] = [
+        FrameKind::Part,
+        FrameKind::Hole,
+        FrameKind::End,
+        FrameKind::Held,
+        FrameKind::Alive,
+        FrameKind::Abort,
+        FrameKind::Kept,
+    ];
 
     /// From 1, in the order of the table.
     fn to_wire(self) -> u8 {
@@ -99,6 +108,11 @@ impl FrameHeader {
     /// The header of a hole.
     pub fn hole(offset: u64, length: u64, used: u64) -> Self {
         FrameHeader { offset, length, used, ..Self::bare(FrameKind::Hole) }
+    }
+
+    /// The header of what is as in the base.
+    pub fn kept(offset: u64, length: u64) -> Self {
+        FrameHeader { offset, length, ..Self::bare(FrameKind::Kept) }
     }
 
     /// A sign of life.
@@ -207,7 +221,7 @@ impl FrameHeader {
         let size = prelude.volume_size.unwrap_or(i64::MAX as u64);
         within("offset of a frame", self.offset, 0..=size)?;
         let (length, segments, raw, payload) = match self.kind {
-            FrameKind::Held | FrameKind::Alive | FrameKind::Abort if !self.belongs(prelude) => {
+            FrameKind::Held | FrameKind::Alive | FrameKind::Abort | FrameKind::Kept if !self.belongs(prelude) => {
                 return Err(WireError::Field {
                     what: "kind of a frame in this stream",
                     value: self.kind.to_wire().into(),
@@ -218,7 +232,7 @@ impl FrameHeader {
                 let payload = if self.kind == FrameKind::Part { 1..=u64::from(self.raw) } else { 0..=0 };
                 (1..=part_size, 1..=most_segments(self.length), 1..=self.length, payload)
             }
-            FrameKind::Hole => (1..=u64::MAX, 0..=0, 0..=0, 0..=0),
+            FrameKind::Hole | FrameKind::Kept => (1..=u64::MAX, 0..=0, 0..=0, 0..=0),
             FrameKind::End => (0..=0, 0..=0, 0..=0, END as u64..=END as u64),
             FrameKind::Alive => (0..=0, 0..=0, 0..=0, 0..=0),
             FrameKind::Abort => (0..=0, 0..=0, 0..=0, 1..=LONGEST_REASON as u64),
@@ -237,18 +251,19 @@ impl FrameHeader {
             FrameKind::Part | FrameKind::Hole | FrameKind::End => true,
             FrameKind::Held => prelude.resumes,
             FrameKind::Alive | FrameKind::Abort => prelude.answers,
+            FrameKind::Kept => prelude.is_delta(),
         }
     }
 
-    /// Reads the segment table that follows the header of a part.
+    /// Reads the segment table that follows the header of a part of this stream.
     ///
     /// # Errors
     /// What is missing, damaged or does not add up.
-    pub fn read_segments(&self, from: &mut impl Read) -> Result<Segments, WireError> {
+    pub fn read_segments(&self, from: &mut impl Read, prelude: &Prelude) -> Result<Segments, WireError> {
         let mut bytes = vec![0; usize::from(self.segments) * ENTRY];
         read_exact(from, &mut bytes)?;
         check_crc("segment table", self.table_crc, crc32c::crc32c(&bytes))?;
-        Segments::decode(bytes, self.length, self.raw.into())
+        Segments::decode(bytes, self.length, self.raw.into(), prelude.is_delta())
     }
 
     /// Reads the payload into `buffer`, which has at least [`FrameHeader::payload`] bytes.
@@ -294,7 +309,7 @@ pub struct End {
     pub parts: u64,
     /// Bytes of data in them.
     pub data: u64,
-    /// Bytes of the volume that read as zeros.
+    /// Bytes of the volume that are not data: they read as zeros or, in a delta, are as in the base.
     pub holes: u64,
     /// Over all parts, see [`super::RootDigest`].
     pub root: Digest,

@@ -102,7 +102,7 @@ fn read(mut from: &[u8]) -> Result<Stream, WireError> {
     let prelude = Prelude::read(from)?;
     let hole = FrameHeader::read(from, &prelude)?;
     let part = FrameHeader::read(from, &prelude)?;
-    let segments = part.read_segments(from)?;
+    let segments = part.read_segments(from, &prelude)?;
     let mut payload = vec![0; part.payload as usize];
     part.read_payload(from, &mut payload)?;
     part.check_payload(&payload)?;

@@ -26,13 +26,18 @@ pub struct Lineage {
     /// Which version of a resource at a server it was pulled from (tag 7): an entity tag, or a date of modification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// The name of what the volume holds as it is sent, if a later delta may have it as its base (tag 8).
+    pub state: Option<String>,
+    /// The name of what the target must hold already: the stream is a delta (tag 9).
+    pub base: Option<String>,
 }
 
 impl Lineage {
     /// As bytes. Values too long for the field's length are cut at a character.
     pub fn encode(&self) -> Vec<u8> {
         let time = self.time.map(|seconds| seconds.to_string());
-        let fields = [&self.source, &self.uuid, &self.host, &time, &self.program, &self.identity, &self.etag];
+        let Lineage { source, uuid, host, time: _, program, identity, etag, state, base } = self;
+        let fields = [source, uuid, host, &time, program, identity, etag, state, base];
         let mut bytes = Vec::new();
         for (tag, value) in (1u16..).zip(fields) {
             let Some(value) = value else { continue };
@@ -66,6 +71,8 @@ impl Lineage {
                 5 => lineage.program = text(),
                 6 => lineage.identity = text(),
                 7 => lineage.etag = text(),
+                8 => lineage.state = text(),
+                9 => lineage.base = text(),
                 _ => {}
             }
             bytes = rest;

@@ -11,7 +11,7 @@
 //! | 0 | 8 | magic | `89 4C 56 50 0D 0A 1A 0A`: not text, broken by any newline conversion | 1 |
 //! | 8 | 2 | version | of the format; an unknown one is refused | 1 |
 //! | 10 | 2 | length | of the prelude without the lineage: 96 | 1 |
-//! | 12 | 4 | features | bits a receiver must know; an unknown one is refused; 1: the sender expects answers; 2: the stream resumes an earlier one and has held frames | 1 |
+//! | 12 | 4 | features | bits a receiver must know; an unknown one is refused; 1: the sender expects answers; 2: the stream resumes an earlier one and has held frames; 4: it is a delta and has kept ranges | 1 |
 //! | 16 | 16 | transfer id | random, the same on all links of a transfer | 1 |
 //! | 32 | 2 | link number | from 0; a link that is remade has its number again | 1 |
 //! | 34 | 2 | link count | 1 to 65535; with answers, the most that there will be | 1 |
@@ -31,10 +31,10 @@
 //!
 //! | offset | size | field | meaning | since |
 //! |---|---|---|---|---|
-//! | 0 | 1 | kind | 1 part, 2 hole, 3 end, 4 held, 5 alive, 6 abort | 1 |
+//! | 0 | 1 | kind | 1 part, 2 hole, 3 end, 4 held, 5 alive, 6 abort, 7 kept | 1 |
 //! | 1 | 1 | codec | of the payload: 0 as it is, 1 a zstd frame | 1 |
 //! | 2 | 2 | segments | entries in the segment table; part: 1 to its length ÷ 2048 + 2, at most 32768; else 0 | 1 |
-//! | 4 | 4 | payload length | part: 1 to the raw length; hole, held, alive: 0; end: 64; abort: 1 to 4096 | 1 |
+//! | 4 | 4 | payload length | part: 1 to the raw length; hole, held, alive, kept: 0; end: 64; abort: 1 to 4096 | 1 |
 //! | 8 | 8 | offset | on the volume; part: a multiple of the part size; end: the volume size | 1 |
 //! | 16 | 8 | length | bytes of the volume that the frame covers; part: up to the part size; end: 0 | 1 |
 //! | 24 | 4 | raw length | part: bytes of the decoded payload, the sum of its data segments; else 0 | 1 |
@@ -45,7 +45,7 @@
 //! | 76 | 4 | CRC32C | of bytes 0 to 75 | 1 |
 //!
 //! **Segment table**: 4 bytes an entry, in order, tiling the part: bits 0 to 29 the length, bits 30 and 31 the kind
-//! (0 data, 1 hole). The data segments' bytes, one after the other, are the decoded payload.
+//! (0 data, 1 hole, 2 kept). The data segments' bytes, one after the other, are the decoded payload.
 //!
 //! **End**, the payload of the end frame: parts (8), data bytes (8), hole bytes (8), reserved (8), root digest (32).
 //! The root digest is the chosen digest over `"lvpipe root 1\n"` and then, for each part in order of offset, its
@@ -56,6 +56,13 @@
 //! **Held** is a part that the target has from an earlier transfer: header and segment table as a part's, no payload.
 //! The receiver reads the target there and compares the digest. **Alive** says only that the sender is there; all of
 //! its fields are 0. **Abort** ends a transfer that the sender gives up; its payload is the reason, in UTF-8.
+//!
+//! # Deltas
+//!
+//! A delta's lineage has a base: the name of what the target must hold already. **Kept** is a range that is as in the
+//! base, in a frame of its own or as a segment of a part. Frames tile the volume as in any stream, so that one that is
+//! lost is missed; where nothing changed a single frame covers it. What was discarded since the base is a hole. The end
+//! frame counts what is kept among the holes.
 //!
 //! # Links with answers
 //!

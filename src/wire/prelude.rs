@@ -47,6 +47,7 @@ pub struct Prelude {
 /// Feature bits. A receiver must know all that are set.
 const ANSWERS: u32 = 1;
 const RESUMES: u32 = 2;
+const DELTA: u32 = 4;
 
 /// Bytes of a grid cell: a power of two, 64 KiB to 64 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,12 @@ impl fmt::Display for PartSize {
 }
 
 impl Prelude {
+    /// Whether the stream says only what changed since the base that its lineage names: it is for a target that holds
+    /// that base, and has frames and segments of what is kept.
+    pub fn is_delta(&self) -> bool {
+        self.lineage.base.is_some()
+    }
+
     /// As bytes, the lineage included.
     pub fn encode(&self) -> Vec<u8> {
         let lineage = self.lineage.encode();
@@ -99,7 +106,8 @@ impl Prelude {
         bytes[..8].copy_from_slice(&MAGIC);
         put!(bytes, 8, VERSION);
         put!(bytes, 10, LENGTH as u16);
-        let features = if self.answers { ANSWERS } else { 0 } | if self.resumes { RESUMES } else { 0 };
+        let bit = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
+        let features = bit(self.answers, ANSWERS) | bit(self.resumes, RESUMES) | bit(self.is_delta(), DELTA);
         put!(bytes, 12, features);
         bytes[16..32].copy_from_slice(&self.transfer);
         put!(bytes, 32, self.link);
@@ -132,12 +140,20 @@ impl Prelude {
         }
         read_exact(from, &mut bytes[16..])?;
         check_crc("prelude", field!(bytes, 92, u32), crc32c::crc32c(&bytes[..92]))?;
-        match field!(bytes, 12, u32) & !(ANSWERS | RESUMES) {
+        let features = field!(bytes, 12, u32);
+        match features & !(ANSWERS | RESUMES | DELTA) {
             0 => {}
             unknown => return Err(WireError::Features(unknown)),
         }
         let mut prelude = decode_fields(&bytes)?;
         prelude.lineage = read_lineage(from, &bytes)?;
+        // A delta without its base could be applied to anything.
+        if prelude.is_delta() != (features & DELTA != 0) {
+            return Err(WireError::Field {
+                what: "feature bits of a stream with this lineage",
+                value: features.into(),
+            });
+        }
         Ok(prelude)
     }
 }

@@ -1,4 +1,4 @@
-//! The segment table: what of a part is data, and what holes. It tiles the part.
+//! The segment table: what of a part is data, what holes, and in a delta what is kept. It tiles the part.
 
 use super::{WireError, field};
 
@@ -9,12 +9,22 @@ pub enum SegmentKind {
     Data,
     /// It reads as zeros.
     Hole,
+    /// It is as in the base: in a delta only.
+    Kept,
+}
+
+impl SegmentKind {
+    const ALL: [SegmentKind; 3] = [SegmentKind::Data, SegmentKind::Hole, SegmentKind::Kept];
+
+    fn from_wire(bits: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == bits)
+    }
 }
 
 /// A run of bytes of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Data or hole.
+    /// Data, hole or kept.
     pub kind: SegmentKind,
     /// In bytes, 1 to the part size.
     pub length: u32,
@@ -58,17 +68,17 @@ impl Segments {
         self.last = Some(kind);
     }
 
-    /// A table as it arrived, checked against the part's length and the payload's.
+    /// A table as it arrived, checked against the part's length and the payload's. Only a delta's part keeps anything.
     ///
     /// # Errors
     /// [`WireError::Field`] for an unknown kind, an empty segment, or sums other than `length` and `data`.
-    pub fn decode(bytes: Vec<u8>, length: u64, data: u64) -> Result<Self, WireError> {
+    pub fn decode(bytes: Vec<u8>, length: u64, data: u64, is_delta: bool) -> Result<Self, WireError> {
         let mut segments = Segments { bytes, last: None, data: 0, length: 0 };
         let (mut all, mut with_data) = (0, 0);
         for entry in segments.bytes.chunks_exact(ENTRY) {
             let entry = field!(entry, 0, u32);
             let (kind, bytes) = (entry >> LENGTH_BITS, u64::from(entry & LENGTH_MASK));
-            if kind > SegmentKind::Hole as u32 {
+            if SegmentKind::from_wire(kind).is_none_or(|kind| kind == SegmentKind::Kept && !is_delta) {
                 return Err(WireError::Field { what: "kind of a segment", value: kind.into() });
             }
             if bytes == 0 {
@@ -127,20 +137,29 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<Segment> {
         let entry = self.0.next()?;
         let entry = field!(entry, 0, u32);
-        let kind = if entry >> LENGTH_BITS == 0 { SegmentKind::Data } else { SegmentKind::Hole };
+        // A table is made of known kinds, or checked when it arrives.
+        let kind = SegmentKind::from_wire(entry >> LENGTH_BITS)?;
         Some(Segment { kind, length: entry & LENGTH_MASK })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::SegmentKind::{Data, Hole};
+    use super::SegmentKind::{Data, Hole, Kept};
     use super::*;
 
     fn table(segments: &[(SegmentKind, u32)]) -> Segments {
         let mut table = Segments::default();
         segments.iter().for_each(|(kind, length)| table.push(*kind, *length));
         table
+    }
+
+    #[test]
+    fn only_a_delta_keeps_something() {
+        let table = table(&[(Data, 1), (Kept, 2), (Hole, 4)]);
+        let decode = |is_delta| Segments::decode(table.as_bytes().to_vec(), 7, 1, is_delta);
+        assert_eq!(decode(true).expect("it fits"), table);
+        assert!(decode(false).is_err());
     }
 
     #[test]
@@ -153,11 +172,11 @@ mod tests {
     #[test]
     fn a_table_is_checked_against_its_part() {
         let good = table(&[(Data, 4096), (Hole, 4096)]);
-        let decode = |bytes: &[u8], length, data| Segments::decode(bytes.to_vec(), length, data);
+        let decode = |bytes: &[u8], length, data| Segments::decode(bytes.to_vec(), length, data, false);
         assert_eq!(decode(good.as_bytes(), 8192, 4096).expect("it fits"), good);
         assert!(decode(good.as_bytes(), 8191, 4096).is_err());
         assert!(decode(good.as_bytes(), 8192, 8192).is_err());
         assert!(decode(&[0; 4], 0, 0).is_err(), "an empty segment");
-        assert!(decode(&[1, 0, 0, 0x80], 1, 0).is_err(), "an unknown kind");
+        assert!(Segments::decode(vec![1, 0, 0, 0xc0], 1, 0, true).is_err(), "an unknown kind");
     }
 }

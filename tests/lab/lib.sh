@@ -203,6 +203,18 @@ scatter() {
 	sync "/dev/$1"
 }
 
+# discards VG/LV SEED COUNT: discards COUNT runs of whole chunks of 64 KiB.
+discards() {
+	perl -e '
+		my ($seed, $count, $chunks) = @ARGV;
+		srand($seed);
+		print int(rand($chunks - 8)) * 65536, " ", 65536 * (1 + int(rand(8))), "\n" while $count--' \
+		"$2" "$3" $(($(size "/dev/$1") / 65536)) |
+		while read -r offset length; do
+			blkdiscard --offset "$offset" --length "$length" "/dev/$1"
+		done
+}
+
 # fill VG/LV: all of it is mapped and holds noise.
 fill() {
 	perl -e '

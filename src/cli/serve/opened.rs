@@ -40,7 +40,7 @@ impl Opened {
             let OpenSource { what, held, origin, notices } = open_source(name, options, stop)?;
             opened.held.0.push(held);
             opened.notices.extend(notices);
-            let What::Volume { source, map } = what else { return Err(stream(name)) };
+            let What::Volume { source, map, .. } = what else { return Err(stream(name)) };
             // A tag for longer than this run is of a file that has stood still while it was opened, and with the map
             // that it has itself.
             let is_own = options.map == SourceOptions::default().map && !options.no_snapshot;

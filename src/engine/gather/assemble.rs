@@ -68,7 +68,7 @@ impl Gathered {
         if ranges.is_empty() {
             decoding.figures.add_zeros(self.used());
             // The record is of a part all the same: so it is compared when it is gone on with.
-            return Ok((FrameHeader { digest, ..self.header() }, Content::Hole));
+            return Ok((FrameHeader { digest, ..self.header() }, Content::None));
         }
         let mut segments = Segments::default();
         let mut at = 0;

@@ -161,7 +161,7 @@ impl Connection {
 
     fn hole(&self, hole: Extent) -> Result<(), Stopped> {
         let hole = FrameHeader::hole(hole.offset, hole.length, 0);
-        self.intake.hole(hole, Some(&self.asker)).map_err(|halt| self.halted(halt))
+        self.intake.without_data(hole, Some(&self.asker)).map_err(|halt| self.halted(halt))
     }
 
     /// Has a part compared that the target should hold. Its digest is the one on record: that it was written, not that

@@ -77,7 +77,7 @@ pub struct Sent {
 /// [`Stop`] was set to.
 pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms: &Terms) -> Result<Sent> {
     let mut again = match &input {
-        Input::Volume { source, map } => Some((source.clone(), map.clone())),
+        Input::Volume { source, map, discarded } => Some((source.clone(), map.clone(), discarded.clone())),
         // What was read from a pipe is gone.
         Input::Stream(_) => None,
     };
@@ -89,7 +89,9 @@ pub fn send_over(input: Input, dials: &[Arc<dyn Dial>], sending: Sending, terms:
         // The first pass takes the input itself, later ones what is kept of it.
         let input = match (input.take(), &mut again) {
             (Some(input), _) => input,
-            (None, Some((source, map))) => Input::Volume { source: source.clone(), map: map.clone() },
+            (None, Some((source, map, discarded))) => {
+                Input::Volume { source: source.clone(), map: map.clone(), discarded: discarded.clone() }
+            }
             (None, None) => return Err(restarted(dials)),
         };
         match pass.run(input, this, successor)? {

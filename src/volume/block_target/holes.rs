@@ -57,9 +57,50 @@ impl BlockTarget {
         self.remember_edges(offset, end);
         let first = offset.next_multiple_of(chunk).min(end);
         let last = (end - end % chunk).max(first);
+        self.remember_chunks([Extent::between(offset, first), Extent::between(last, end)], chunk);
         let discarded = if self.discard(first, last, chunk)? { last } else { first };
         self.in_steps(offset, first, |at, length| self.zero_unless_zero(at, length))?;
         self.in_steps(discarded, end, |at, length| self.zero_unless_zero(at, length))
+    }
+
+    /// In a delta, remembers the chunks of which a hole is only a part. With smaller chunks at the source, its discards
+    /// come to a chunk here piece by piece, from delta to delta.
+    fn remember_chunks(&self, pieces: [Extent; 2], chunk: u64) {
+        if self.joins_chunks.load(Ordering::Relaxed) {
+            let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+            let mut chunks = self.in_part_zeros.lock().unwrap_or_else(PoisonError::into_inner);
+            chunks.extend(pieces.map(|piece| piece.offset / chunk));
+        }
+    }
+
+    /// Unmaps the remembered chunks that hold nothing but zeros by now. Read up to their first other byte.
+    pub(super) fn unmap_zeros(&self) -> Result<()> {
+        let Discards::Unmap { chunk, .. } = self.discards else { return Ok(()) };
+        let chunks = std::mem::take(&mut *self.in_part_zeros.lock().unwrap_or_else(PoisonError::into_inner));
+        for offset in chunks.into_iter().map(|number| number * chunk) {
+            let end = offset + chunk;
+            if end <= self.size && self.is_zeros(offset, end)? {
+                self.discard(offset, end, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_zeros(&self, offset: u64, end: u64) -> Result<bool> {
+        let failed = |at, e: &io::Error| self.failed("cannot read target", at, e);
+        let mut block = MmapMut::map_anon(READ_STEP.min(end - offset) as usize).map_err(|e| failed(offset, &e))?;
+        let mut at = offset;
+        while at < end {
+            self.stop.check()?;
+            let piece = (end - at).min(READ_STEP);
+            let block = &mut block[..piece as usize];
+            self.read_at(at, block).map_err(|e| failed(at, &e))?;
+            if block.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += piece;
+        }
+        Ok(true)
     }
 
     /// Discards all whole chunks of the device; how far that reaches.

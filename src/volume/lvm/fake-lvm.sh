@@ -14,7 +14,7 @@ row() {
     vg=$(basename "$(dirname "$1")") lv=$(basename "$1")
     { read -r attributes; read -r tags; } < "$1"
     [ "$tags" = - ] && tags=
-    printf '{"vg_name":"%s","lv_name":"%s","lv_uuid":"%s","lv_size":"%s","lv_attr":"%s","pool_lv":"","origin":"","lv_tags":"%s","lv_dm_path":"%s"}' \
+    printf '{"vg_name":"%s","lv_name":"%s","lv_uuid":"%s","lv_size":"%s","lv_attr":"%s","pool_lv":"","thin_id":"","origin":"","lv_tags":"%s","lv_dm_path":"%s"}' \
         "$vg" "$lv" "id-$lv" 1048576 "$attributes" "$tags" "/dev/mapper/$vg-$lv"
 }
 

@@ -23,6 +23,8 @@ pub struct LogicalVolume {
     pub size: u64,
     /// For a thin volume, the pool's name.
     pub pool: Option<String>,
+    /// For a thin volume, its device's id in the pool.
+    pub thin_id: Option<u32>,
     /// For a snapshot, what it was taken of; for a thin volume with an external origin, that.
     pub origin: Option<String>,
     /// Its tags.
@@ -91,7 +93,7 @@ impl Lvm {
                 "--reportformat=json",
                 "--units=b",
                 "--nosuffix",
-                "--options=vg_name,lv_name,lv_uuid,lv_size,lv_attr,pool_lv,origin,lv_tags,lv_dm_path",
+                "--options=vg_name,lv_name,lv_uuid,lv_size,lv_attr,pool_lv,thin_id,origin,lv_tags,lv_dm_path",
                 "--select",
                 selection,
             ],
@@ -146,6 +148,7 @@ struct Row {
     lv_size: String,
     lv_attr: String,
     pool_lv: String,
+    thin_id: String,
     origin: String,
     lv_tags: String,
     lv_dm_path: PathBuf,
@@ -164,6 +167,10 @@ fn volume(row: Row) -> std::result::Result<LogicalVolume, String> {
         name: row.lv_name,
         uuid: row.lv_uuid,
         pool: named(row.pool_lv),
+        thin_id: match row.thin_id.as_str() {
+            "" => None,
+            id => Some(id.parse().map_err(|_| format!("{id} is no id of a thin device"))?),
+        },
         origin: named(row.origin),
         tags: row.lv_tags.split(',').filter(|tag| !tag.is_empty()).map(Into::into).collect(),
         path: row.lv_dm_path,
@@ -181,10 +188,10 @@ mod tests {
       "report": [
           {
               "lv": [
-                  {"vg_name":"a-b", "lv_name":"kept", "lv_uuid":"JhodYi-A54M-aiKF-H8hQ-cJ4d-AKXA-2VXALB", "lv_size":"67108864", "lv_attr":"Vwi---tz-k", "pool_lv":"pool", "origin":"one-x", "lv_tags":"lvpipe.host.x,lvpipe.temporary", "lv_dm_path":"/dev/mapper/a--b-kept"},
-                  {"vg_name":"a-b", "lv_name":"old", "lv_uuid":"SylvR0-eAQ2-VrAN-tjCJ-WUv5-nTa0-419nKE", "lv_size":"16777216", "lv_attr":"swi-a-s---", "pool_lv":"", "origin":"plain", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-old"},
-                  {"vg_name":"a-b", "lv_name":"one-x", "lv_uuid":"ngZuTG-wV9e-Sh2v-eiJP-lHtp-puET-dwqbPT", "lv_size":"67108864", "lv_attr":"Vri-aotz--", "pool_lv":"pool", "origin":"", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-one--x"},
-                  {"vg_name":"a-b", "lv_name":"pool", "lv_uuid":"YEJmRT-lJqZ-seop-PxZ1-5Pxl-KOG9-wnFdYw", "lv_size":"536870912", "lv_attr":"twi-aotz--", "pool_lv":"", "origin":"", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-pool"}
+                  {"vg_name":"a-b", "lv_name":"kept", "lv_uuid":"JhodYi-A54M-aiKF-H8hQ-cJ4d-AKXA-2VXALB", "lv_size":"67108864", "lv_attr":"Vwi---tz-k", "pool_lv":"pool", "thin_id":"2", "origin":"one-x", "lv_tags":"lvpipe.host.x,lvpipe.temporary", "lv_dm_path":"/dev/mapper/a--b-kept"},
+                  {"vg_name":"a-b", "lv_name":"old", "lv_uuid":"SylvR0-eAQ2-VrAN-tjCJ-WUv5-nTa0-419nKE", "lv_size":"16777216", "lv_attr":"swi-a-s---", "pool_lv":"", "thin_id":"", "origin":"plain", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-old"},
+                  {"vg_name":"a-b", "lv_name":"one-x", "lv_uuid":"ngZuTG-wV9e-Sh2v-eiJP-lHtp-puET-dwqbPT", "lv_size":"67108864", "lv_attr":"Vri-aotz--", "pool_lv":"pool", "thin_id":"1", "origin":"", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-one--x"},
+                  {"vg_name":"a-b", "lv_name":"pool", "lv_uuid":"YEJmRT-lJqZ-seop-PxZ1-5Pxl-KOG9-wnFdYw", "lv_size":"536870912", "lv_attr":"twi-aotz--", "pool_lv":"", "thin_id":"", "origin":"", "lv_tags":"", "lv_dm_path":"/dev/mapper/a--b-pool"}
               ]
           }
       ]
@@ -198,6 +205,7 @@ mod tests {
         assert_eq!(kept.full_name(), "a-b/kept");
         assert_eq!(kept.size, 64 << 20);
         assert_eq!((kept.pool.as_deref(), kept.origin.as_deref()), (Some("pool"), Some("one-x")));
+        assert_eq!((kept.thin_id, one.thin_id, pool.thin_id), (Some(2), Some(1), None));
         assert!(kept.has_tag("lvpipe.temporary") && kept.has_tag("lvpipe.host.x") && !kept.has_tag("lvpipe"));
         assert!(kept.is_thin() && kept.skips_activation() && !kept.is_active() && !kept.is_open());
 

@@ -24,9 +24,7 @@ impl TemporarySnapshot {
     /// # Errors
     /// When LVM refuses: the pool is full or needs repair, the group is exported, and so on, in its words.
     pub fn take(lvm: &Lvm, origin: &LogicalVolume, reservations: &Reservations) -> Result<Self> {
-        let number = getrandom::u32()
-            .map_err(|why| Error::new(Status::Io, "cannot name a snapshot", origin.full_name(), why))?;
-        let name = name(origin, number);
+        let name = snapshot_name(origin)?;
         let held = HeldLv::record(lvm, &origin.vg, &name, reservations)?;
         let origin_name = origin.full_name();
         let mut arguments = vec!["--snapshot", "-qq", "--name", &name, "--permission=r"];
@@ -59,6 +57,13 @@ impl TemporarySnapshot {
     pub fn abandon(mut self) -> Option<String> {
         self.held.abandon()
     }
+}
+
+/// A name for a snapshot of this LV that no other has.
+pub(super) fn snapshot_name(origin: &LogicalVolume) -> Result<String> {
+    let number = getrandom::u32()
+        .map_err(|why| Error::new(Status::Io, "cannot name a snapshot", origin.full_name(), why))?;
+    Ok(name(origin, number))
 }
 
 /// `LV.lvpipe-0123abcd`, with a long LV's name cut so that the device's name is not too long for the kernel.

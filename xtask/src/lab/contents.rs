@@ -68,8 +68,19 @@ pub const TOOLS: &[Program] = &[
 
 /// The names under which `lvm` is called.
 pub const LVM_COMMANDS: &[&str] = &[
-    "lvchange", "lvcreate", "lvextend", "lvremove", "lvrename", "lvs", "pvcreate", "pvs", "vgchange", "vgcreate",
-    "vgremove", "vgs",
+    "lvchange",
+    "lvconvert",
+    "lvcreate",
+    "lvextend",
+    "lvremove",
+    "lvrename",
+    "lvs",
+    "pvcreate",
+    "pvs",
+    "vgchange",
+    "vgcreate",
+    "vgremove",
+    "vgs",
 ];
 
 /// Kernel modules, loaded at boot with what they depend on.

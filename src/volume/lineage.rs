@@ -1,0 +1,216 @@
+//! What a target holds, and whether a delta may be applied to it.
+//!
+//! Kept where it survives: an LV's tag, a file's extended attribute. A full copy forgets what was kept before its first
+//! byte is written, and a delta that is applied in place says that the target is between two states, so that a transfer that breaks off never
+//! leaves a target that is taken for whole. When all of it is on stable storage the new state is kept, with a mark by
+//! which the next delta sees whether somebody has written to the target since.
+//!
+//! A thin volume's mark is a time of its pool. A snapshot is taken of it and removed again: from then on its chunks
+//! count as shared, so that dm-thin maps anew what is written, with a later time. It costs the next writes to each chunk
+//! a copy of it, once, as any snapshot does, and nothing is left of it. What is discarded leaves fewer mappings.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
+use super::lvm::{LogicalVolume, Lvm, TemporarySnapshot};
+use super::standing::{Mark, Standing};
+use super::{State, xattr};
+use crate::error::{Error, Result};
+use crate::reserve::Reservations;
+use crate::stop::Stop;
+use crate::thin::{Dmsetup, Mapped, ThinVolume};
+use crate::usedmap::{Stamp, stamp_of_thin_device};
+
+/// Where it is kept what a target holds.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// With an LV.
+    Lv(Lvm, Box<LogicalVolume>),
+    /// With a file.
+    File(File),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What a stream brings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// What the target must hold already, if it is a delta.
+    pub base: Option<State>,
+    /// What the target holds afterwards, if that has a name.
+    pub state: Option<State>,
+    /// Whether the user says that the target holds the base.
+    pub assume_base: bool,
+}
+
+/// A target's name, where it is kept what it holds, and what it is to hold.
+#[derive(Debug)]
+pub(super) struct Lineage {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) arrival: Arrival,
+    /// Whether the target itself is written; else another volume, that takes its place when all of it is there.
+    pub(super) in_place: bool,
+}
+
+impl Lineage {
+    /// Refuses a delta to a target that does not hold its base; then notes that the target is about to change. What
+    /// the user should know.
+    ///
+    /// # Errors
+    /// A guard's, with a reason of its own for each case; or when it cannot be read or kept.
+    pub(super) fn begin(&self, stop: &Stop) -> Result<Vec<String>> {
+        let Some(base) = &self.arrival.base else { return self.keep(None).map(|()| Vec::new()) };
+        let mut notices = Vec::new();
+        if self.arrival.assume_base {
+            notices.push(format!("it is taken on trust that {} holds {base}, and nothing else", self.name));
+        } else {
+            notices.extend(self.check(base, stop)?);
+        }
+        if self.in_place {
+            self.keep_between()?;
+        }
+        Ok(notices)
+    }
+
+    /// Notes that the target is about to change: from here on it holds a part of the delta, or none, or all.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(super) fn keep_between(&self) -> Result<()> {
+        let Arrival { base, state, .. } = &self.arrival;
+        let between = base.clone().zip(state.clone()).map(|(base, state)| Standing::Between { base, state });
+        self.keep(between.as_ref())
+    }
+
+    /// All of the stream is on stable storage: keeps what the target holds now. What the user should know.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(super) fn done(&self, stop: &Stop) -> Result<Option<String>> {
+        let Some(state) = &self.arrival.state else { return self.keep(None).map(|()| None) };
+        let (mark, notice) = match self.mark(stop) {
+            Ok(mark) => (mark, None),
+            Err(why) => (
+                Mark::Unknown,
+                Some(format!(
+                    "{why}\n  whether somebody writes to {} will not be seen by the next delta",
+                    self.name
+                )),
+            ),
+        };
+        let standing = Standing::At { state: state.clone(), mark };
+        match self.keep(Some(&standing)) {
+            // A file system that keeps no attributes is no reason to fail.
+            Err(why) if matches!(self.place, Place::File(_)) => {
+                Ok(Some(format!("{why}\n  a delta to it will need --assume-base")))
+            }
+            kept => kept.map(|()| notice),
+        }
+    }
+
+    fn check(&self, base: &State, stop: &Stop) -> Result<Option<String>> {
+        match self.read()? {
+            None => Err(self
+                .refused("it has never had the first copy, or something else was copied to it since".into())
+                .way_out("send all of it first; if it was copied by other means: recv --assume-base")),
+            Some(Standing::At { state, mark }) if state == *base => self.check_mark(mark, stop),
+            Some(Standing::At { state, .. }) => Err(self
+                .refused(format!("it holds {state}, the delta is since {base}"))
+                .way_out("a delta in between is missing: send that first, or all of it")),
+            Some(Standing::Between { base: from, state }) => {
+                if from == *base && self.arrival.state.as_ref() == Some(&state) {
+                    return Ok(Some(format!(
+                        "the delta to {} broke off before: all of it is applied again",
+                        self.name
+                    )));
+                }
+                Err(self
+                    .refused(format!("a delta to it broke off between {from} and {state}"))
+                    .way_out("send just that delta again, or all of it"))
+            }
+        }
+    }
+
+    /// Whether somebody has written to the target since.
+    fn check_mark(&self, mark: Mark, stop: &Stop) -> Result<Option<String>> {
+        let is_same = match (mark, &self.place) {
+            (Mark::Thin { time, chunks }, Place::Lv(_, volume)) => {
+                let Mapped { chunks: now, newest } = stamp(volume, stop)?.mapped;
+                now == chunks && newest.is_none_or(|newest| newest < time)
+            }
+            (Mark::File { .. }, Place::File(_)) => self.mark(stop)? == mark,
+            _ => {
+                let name = &self.name;
+                return Ok(Some(format!(
+                    "whether somebody has written to {name} since the last transfer is not known"
+                )));
+            }
+        };
+        if is_same {
+            return Ok(None);
+        }
+        Err(self
+            .refused("somebody has written to it since the last transfer".into())
+            .way_out("send all of it; what was written to it is lost then"))
+    }
+
+    /// What would change if somebody wrote to the target.
+    fn mark(&self, stop: &Stop) -> Result<Mark> {
+        match &self.place {
+            Place::Lv(lvm, volume) if volume.is_thin() => {
+                let snapshot = TemporarySnapshot::take(lvm, volume, &Reservations::open());
+                snapshot
+                    .and_then(TemporarySnapshot::remove)
+                    .map_err(|why| Error::new(why.status(), "cannot take a snapshot", why.on(), why.why()))?;
+                let stamp = stamp(volume, stop)?;
+                Ok(Mark::Thin { time: stamp.snapshot_time, chunks: stamp.mapped.chunks })
+            }
+            Place::File(file) => {
+                let found = file.metadata().map_err(|e| Error::io("cannot read target", &self.name, &e))?;
+                Ok(Mark::File { size: found.len(), seconds: found.mtime(), nanoseconds: found.mtime_nsec() })
+            }
+            Place::Lv(..) | Place::Nowhere => Ok(Mark::Unknown),
+        }
+    }
+
+    /// What is kept. What does not say anything that is understood says nothing.
+    fn read(&self) -> Result<Option<Standing>> {
+        let text = match &self.place {
+            Place::Lv(_, volume) => volume.holds().map(String::from),
+            Place::File(file) => {
+                xattr::read(file).map_err(|e| Error::io("cannot read what target holds", &self.name, &e))?
+            }
+            Place::Nowhere => {
+                return Err(self
+                    .refused("it is not kept for such a device what it holds".into())
+                    .way_out("if it holds the base: recv --assume-base"));
+            }
+        };
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    fn keep(&self, standing: Option<&Standing>) -> Result<()> {
+        let text = standing.map(ToString::to_string);
+        match &self.place {
+            Place::Lv(_, volume) if text.is_none() && volume.holds().is_none() => Ok(()),
+            Place::Lv(lvm, volume) => lvm.set_holds(volume, text.as_deref()),
+            Place::File(file) => match &text {
+                Some(text) => xattr::write(file, text),
+                None => xattr::remove(file),
+            }
+            .map_err(|e| Error::io("cannot keep what target holds", &self.name, &e)),
+            Place::Nowhere => Ok(()),
+        }
+    }
+
+    fn refused(&self, why: String) -> Error {
+        Error::guard("target refused", &self.name, why)
+    }
+}
+
+fn stamp(volume: &LogicalVolume, stop: &Stop) -> Result<Stamp> {
+    let thin = ThinVolume::at(&volume.path, &Dmsetup::default())?
+        .ok_or_else(|| Error::guard("cannot read thin metadata", volume.full_name(), "it is no thin volume"))?;
+    stamp_of_thin_device(&thin, &Reservations::open(), stop)
+}
