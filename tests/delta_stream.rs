@@ -147,6 +147,36 @@ proptest! {
 }
 
 #[test]
+fn inspect_tells_what_a_delta_keeps_and_since_what_it_is() {
+    let dir = tempfile::tempdir().expect("scratch directory");
+    let path = |name: &str| dir.path().join(name);
+    let size = 4 << 20;
+    fs::write(path("new"), vec![1; size as usize]).expect("written");
+    let mut fates = vec![Fate::Kept; size as usize / BLOCK];
+    fates[3] = Fate::Written;
+    fates[5] = Fate::Discarded;
+    fates[200] = Fate::Discarded;
+    let delta =
+        Delta { written: map(&fates, size, &[Fate::Written]), discarded: map(&fates, size, &[Fate::Discarded]) };
+    send_to(&path("stream"), &prelude(PartSize::default(), size, Some("base:1")), &path("new"), delta);
+    for how in [&["--json"][..], &["--json", "--verify"]] {
+        let output = assert_cmd::Command::cargo_bin("lvpipe")
+            .expect("built")
+            .arg("inspect")
+            .args(how)
+            .arg(path("stream"))
+            .output()
+            .expect("runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an object");
+        let of = |name: &str| report[name].as_u64().expect("a number");
+        let block = BLOCK as u64;
+        assert_eq!((of("data"), of("holes"), of("kept")), (block, 2 * block, size - 3 * block), "{how:?}");
+        assert_eq!(report["lineage"]["base"], "base:1");
+    }
+}
+
+#[test]
 fn what_is_no_delta_keeps_nothing() {
     let dir = tempfile::tempdir().expect("scratch directory");
     let path = |name: &str| dir.path().join(name);
