@@ -27,8 +27,10 @@ pub struct Lineage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// The name of what the volume holds as it is sent, if a later delta may have it as its base (tag 8).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// The name of what the target must hold already: the stream is a delta (tag 9).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Found {
 
 pub(super) enum Kind {
     /// A server of lvpipe's.
-    Lvpipe(VolumeMap),
+    Lvpipe(Box<VolumeMap>),
     /// One with ranges, and so many bytes.
     Ranges { size: u64, version: Version },
     /// One that gives all or nothing.
@@ -65,7 +65,7 @@ impl Probe<'_> {
             self.refuse(&head)?;
             self.refuse_page(&head)?;
             if let Some(map) = self.map(&head)? {
-                return Ok(Kind::Lvpipe(map));
+                return Ok(Kind::Lvpipe(Box::new(map)));
             }
         }
         let first = (RANGE, HeaderValue::from_static("bytes=0-0"));
