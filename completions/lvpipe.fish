@@ -100,7 +100,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s q -l quiet -d 'Sa
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l listen -d 'Where to listen: a port on all addresses, or on one. `systemd`: on the sockets that systemd hands over' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l token-file -d 'The token that clients must have, in a file; made there if there is none. Else in the environment as LVPIPE_TOKEN, else one is made for this run and printed' -r -F
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert -d 'The server\'s certificate, and those that vouch for it, as PEM' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert -d 'The server\'s certificate, and those that vouch for it, as PEM; made there, with its key, if there is neither. Then a server that is started again is the same one to who pulls' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert-key -d 'The certificate\'s key, as PEM' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l max-clients -d 'The most connections at a time that have shown the token; more are told to come again' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -s W -l stall-timeout -d 'Drop a client that takes nothing of what it asked for, for so long' -r

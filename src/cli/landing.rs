@@ -87,7 +87,7 @@ impl Destination<'_> {
                 refuse_to_guess(prelude, self.target)?;
                 match place {
                     Some(_) if prelude.resumes && self.resume => {
-                        notices.push("nothing to go on with: all of it is sent".into())
+                        notices.push("nothing to go on with: it begins anew".into())
                     }
                     Some(_) if self.resume => notices.push("the sender does not resume: all of it is sent".into()),
                     _ => {}

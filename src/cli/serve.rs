@@ -101,7 +101,8 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     token_file: Option<PathBuf>,
 
-    /// The server's certificate, and those that vouch for it, as PEM
+    /// The server's certificate, and those that vouch for it, as PEM; made there, with its key, if there is neither. Then
+    /// a server that is started again is the same one to who pulls
     #[arg(long, value_name = "FILE", requires = "cert_key", conflicts_with = "insecure")]
     cert: Option<PathBuf>,
 
@@ -255,12 +256,16 @@ impl Serve {
     }
 
     fn identity(&self, host: &str, listener: &Listener) -> Result<Identity> {
-        if let (Some(certificate), Some(key)) = (&self.cert, &self.cert_key) {
-            return Identity::read(certificate, key);
-        }
         let addresses = listener.local_addresses().into_iter().map(|address| address.ip());
         let addresses: Vec<IpAddr> = addresses.filter(|ip| !ip.is_unspecified()).collect();
-        Identity::make(&[host.to_string(), "localhost".to_string()], &addresses)
+        let names = [host.to_string(), "localhost".to_string()];
+        let (Some(certificate), Some(key)) = (&self.cert, &self.cert_key) else {
+            return Identity::make(&names, &addresses);
+        };
+        if !certificate.exists() && !key.exists() {
+            Identity::keep(&names, &addresses, certificate, key)?;
+        }
+        Identity::read(certificate, key)
     }
 
     fn say(&self, line: &str) {

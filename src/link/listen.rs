@@ -59,8 +59,7 @@ impl Listener {
             }
         }
         let in_use = in_use.unwrap_or_else(|| io::ErrorKind::AddrInUse.into());
-        Err(failed(spec, &in_use)
-            .way_out("see who listens there with ss -ltnp, or give another port or --port-range"))
+        Err(failed(spec, &in_use).way_out("see who listens there with ss -ltnp, or give another port"))
     }
 
     /// The sockets that systemd, or another supervisor, has opened for this process (sd_listen_fds(3)); `None` when

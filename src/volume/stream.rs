@@ -26,7 +26,7 @@ impl StreamTarget {
     /// # Errors
     /// A usage error when stdout is a terminal, or closed.
     pub fn stdout() -> Result<Self> {
-        let to = stdio::output("nowhere to write to", "put a pipe or a file there: lvpipe recv - | sha256sum")?;
+        let to = stdio::output("nowhere to write to", "put a pipe or a file there: ... | sha256sum")?;
         Ok(Self::new(to, "stdout"))
     }
 

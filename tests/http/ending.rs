@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::image::{Image, scratch_in_memory};
 use crate::process::{lvpipe, start};
-use crate::server::{Server, serve_openly};
+use crate::server::{Server, serve, serve_openly};
 
 const MIB: u64 = 1 << 20;
 
@@ -80,6 +80,28 @@ fn what_takes_longer_is_cut_and_a_second_signal_does_not_wait() {
     server.running.signal(Signal::SIGTERM);
     server.running.end().expect_failure(143, &["SIGTERM"]);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_certificate_that_is_kept_makes_a_server_that_is_started_again_the_same() {
+    let scratch = scratch_in_memory();
+    let path = |name: &str| scratch.path().join(name);
+    Image::sample().write(&path("disk.img"));
+    let (cert, key) = (path("c.pem"), path("k.pem"));
+    let fingerprint = || {
+        let args = ["--cert", cert.to_str().expect("UTF-8"), "--cert-key", key.to_str().expect("UTF-8")];
+        let said = serve(&args, &[&path("disk.img")]).running.said();
+        let found = said.split_whitespace().find(|word| word.starts_with("sha256:")).map(String::from);
+        found.unwrap_or_else(|| panic!("no fingerprint: {said}"))
+    };
+    assert_eq!(fingerprint(), fingerprint());
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&key).expect("it was made"));
+    assert_eq!(mode & 0o777, 0o600);
+    // One without the other is not made again.
+    std::fs::remove_file(&key).expect("removed");
+    let mut command = lvpipe(["serve", "--listen", "127.0.0.1:0", "--cert"]);
+    let command = command.arg(&cert).arg("--cert-key").arg(&key).arg(path("disk.img"));
+    start(command).end().expect_failure(2, &["cannot use the certificate", "k.pem"]);
 }
 
 #[test]

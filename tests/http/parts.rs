@@ -149,7 +149,7 @@ fn a_file_that_changes_is_not_served_any_more() {
     std::thread::sleep(std::time::Duration::from_millis(20));
     Image { seed: 2, ..image() }.write(&scratch.path().join("disk.img"));
     for path in ["/disk.img", "/disk.img/parts/0", "/disk.img/map", "/disk.img/parts?first=0&last=1"] {
-        assert_eq!(server.get(path, &[]).status, 503, "{path}");
+        assert_eq!(server.get(path, &[]).status, 410, "{path}");
     }
     assert!(server.running.said().contains("it changed while it was served"), "{}", server.running.said());
 }

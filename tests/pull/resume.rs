@@ -123,6 +123,6 @@ fn nothing_to_go_on_with_is_said() {
     let place = Place::new(MIB);
     let server = serve(&ARGS, &place.source);
     let ran = run(&mut server.pull(&["--resume"], &place.target)).expect_ok();
-    assert!(ran.stderr.contains("nothing to go on with: all of it"), "{ran}");
+    assert!(ran.stderr.contains("nothing to go on with: it begins anew"), "{ran}");
     place.image.assert_is(&place.target);
 }

@@ -45,7 +45,8 @@ impl Announcement<'_> {
         let fingerprint = match self.fingerprint {
             // Whoever vouches for a certificate that was given may be one whom the other side trusts; it need not.
             Some(fingerprint) => format!(" --fingerprint {fingerprint}"),
-            None => " --insecure".to_string(),
+            // Nothing that would have to be kept from others is sent.
+            None => String::new(),
         };
         format!("{token}lvpipe pull {url} TARGET{fingerprint}{file}")
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::http::serve::{Volume, tag_of_file, tag_of_run, unique};
 use crate::http::volume_map::VolumeMap;
 use crate::stop::Stop;
-use crate::volume::{HeldForSource, OpenSource, SourceOptions, What, open_source};
+use crate::volume::{HeldForSource, OpenSource, Origin, SourceOptions, What, open_source};
 use crate::wire::PartSize;
 
 /// All of them.
@@ -38,6 +38,7 @@ impl Opened {
             refuse_stream(name)?;
             let before = file_tag(name, part_size);
             let OpenSource { what, held, origin, notices } = open_source(name, options, stop)?;
+            let is_temporary = held.snapshot().is_some();
             opened.held.0.push(held);
             opened.notices.extend(notices);
             let What::Volume { source, map, .. } = what else { return Err(stream(name)) };
@@ -48,6 +49,8 @@ impl Opened {
                 Some(tag) => tag,
                 None => tag_of_run(random_id("cannot make an entity tag")?),
             };
+            // No delta will be since a snapshot that goes with this run: who pulls it need not keep its state.
+            let origin = Origin { state: origin.state.filter(|_| !is_temporary), ..origin };
             found.push((origin, tag, source, map));
         }
         let given: Vec<&str> = found.iter().map(|(origin, ..)| origin.name.as_str()).collect();

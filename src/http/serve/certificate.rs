@@ -2,10 +2,14 @@
 //!
 //! TLS 1.3 only, with the cryptography of the [links](crate::link). The certificate that is made is for a P-256 key,
 //! which every browser takes, in the name of this host and the addresses that are listened on, and has no end that
-//! anybody lives to see: who checks it does so by its fingerprint, the SHA-256 of its DER. Its key is never stored.
+//! anybody lives to see: who checks it does so by its fingerprint, the SHA-256 of its DER. Its key is stored only where
+//! the user has named files for both.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,15 +47,25 @@ impl Identity {
     /// # Errors
     /// When there are no random numbers.
     pub fn make(names: &[String], addresses: &[IpAddr]) -> Result<Self> {
-        let failed = |e: &dyn fmt::Display| Error::new(Status::Io, "cannot make a certificate", "", e);
-        let key = KeyPair::generate().map_err(|e| failed(&e))?;
-        let names = names.iter().cloned().chain(addresses.iter().map(ToString::to_string));
-        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).map_err(|e| failed(&e))?;
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "lvpipe serve");
-        let certificate = params.self_signed(&key).map_err(|e| failed(&e))?;
+        let Made { certificate, key } = Made::new(names, addresses)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Identity::of(vec![certificate.der().clone()], key).map_err(|e| failed(&e))
+        Identity::of(vec![certificate.der().clone()], key).map_err(|e| cannot_make(&e))
+    }
+
+    /// The same, kept in these files, which must not be there: a server that is started again has the same.
+    ///
+    /// # Errors
+    /// Also when they cannot be written.
+    pub fn keep(names: &[String], addresses: &[IpAddr], certificate: &Path, key: &Path) -> Result<()> {
+        let made = Made::new(names, addresses)?;
+        for (path, mode, text) in
+            [(key, 0o600, made.key.serialize_pem()), (certificate, 0o644, made.certificate.pem())]
+        {
+            let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written.map_err(|e| Error::io("cannot write the certificate", path.display(), &e))?;
+        }
+        Ok(())
     }
 
     /// Reads a certificate, with those that vouch for it, and its key from PEM files.
@@ -82,6 +96,28 @@ impl Identity {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Identity { config: Arc::new(config), fingerprint })
     }
+}
+
+/// A certificate that was just made, and its key.
+struct Made {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Made {
+    fn new(names: &[String], addresses: &[IpAddr]) -> Result<Self> {
+        let key = KeyPair::generate().map_err(|e| cannot_make(&e))?;
+        let names = names.iter().cloned().chain(addresses.iter().map(ToString::to_string));
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).map_err(|e| cannot_make(&e))?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "lvpipe serve");
+        let certificate = params.self_signed(&key).map_err(|e| cannot_make(&e))?;
+        Ok(Made { certificate, key })
+    }
+}
+
+fn cannot_make(why: &dyn fmt::Display) -> Error {
+    Error::new(Status::Io, "cannot make a certificate", "", why)
 }
 
 #[cfg(test)]

@@ -138,7 +138,9 @@ fn admit(
             return Some(answer::closing(answer::words(StatusCode::BAD_REQUEST, "more than one Host field")));
         }
         (named, _) => {
-            let named = named.map(|named| named.to_str().unwrap_or("?"));
+            // A target in absolute form says whose it is, whatever Host says: RFC 9112, section 3.2.2.
+            let target = request.uri().authority().map(|authority| authority.as_str());
+            let named = target.or(named.map(|named| named.to_str().unwrap_or("?")));
             if server.token.is_none() && named.is_some_and(|named| !host::may_be_asked_for(named, server)) {
                 server.tally.refuse(Refusal::Host);
                 let text = "not this server's name: see --insecure in lvpipe-serve(1)";
@@ -193,7 +195,7 @@ async fn resource(server: &Arc<Server>, client: SocketAddr, request: &Request<In
     let Some(volume) = server.volumes.get(volume) else { return ("none", answer::not_found()) };
     if let Err(changed) = volume.check() {
         server.complaints.say(&changed.to_string());
-        return ("none", answer::busy("the volume has changed since it was first served"));
+        return ("none", answer::words(StatusCode::GONE, "the volume has changed since it was first served"));
     }
     match route {
         Route::Map(_) => ("map", map::answer(&call, volume)),

@@ -62,17 +62,22 @@ pub struct Watched {
     due: Pin<Box<Sleep>>,
     due_in: Option<u64>,
     heard: bool,
-    /// When the client must have taken something.
+    /// When the client must have taken [`LEAST_TAKEN`]; since when, by phase, that is waited for, and what it has taken.
     stalled: Pin<Box<Sleep>>,
-    is_stalling: bool,
+    stalling_in: Option<u64>,
+    taken: usize,
 }
+
+/// What a client must take while it keeps a write waiting for [`Patience::stall`], in bytes: one that takes a few at a
+/// time has a place that others could use.
+const LEAST_TAKEN: usize = 64 << 10;
 
 impl Watched {
     /// Watches a socket that has just been accepted.
     pub fn new(socket: TcpStream, patience: Patience, phase: Phase) -> Self {
         let never = || Box::pin(sleep_until(Instant::now()));
         let (due, stalled) = (never(), never());
-        Watched { socket, patience, phase, due, due_in: None, heard: false, stalled, is_stalling: false }
+        Watched { socket, patience, phase, due, due_in: None, heard: false, stalled, stalling_in: None, taken: 0 }
     }
 
     /// Whether the client keeps a request waiting.
@@ -98,18 +103,23 @@ impl Watched {
         }
     }
 
-    /// What a write came to; one that has to wait must not do so for ever.
-    fn written<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.is_stalling = false;
+    /// What a write came to; those that have to wait must not do so for ever.
+    fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let phase = self.phase.number();
+        if let Poll::Ready(taken) = &written {
+            self.taken += taken.as_ref().map_or(0, |taken| *taken);
+            // A time that went by without a write that waited was the server's own.
+            if self.taken >= LEAST_TAKEN || self.stalled.is_elapsed() {
+                self.stalling_in = None;
+            }
             return written;
         }
-        if !self.is_stalling {
+        if self.stalling_in != Some(phase) {
             self.stalled.as_mut().reset(Instant::now() + self.patience.stall);
-            self.is_stalling = true;
+            (self.stalling_in, self.taken) = (Some(phase), 0);
         }
         match self.stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(late("the client takes nothing"))),
+            Poll::Ready(()) => Poll::Ready(Err(late("the client takes nothing, or next to nothing"))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -245,6 +255,29 @@ mod tests {
                 }
             };
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn so_is_one_that_takes_next_to_nothing() {
+        run(async {
+            let patience = Patience { request: LONG, idle: LONG, stall: 3 * SHORT };
+            let (mut socket, phase, mut client) = pair(patience).await;
+            let _responding = phase.respond();
+            let sipping = tokio::spawn(async move {
+                let mut sip = [0; 64];
+                while client.read(&mut sip).await.is_ok_and(|length| length > 0) {
+                    tokio::time::sleep(SHORT / 10).await;
+                }
+            });
+            let error = loop {
+                if let Err(error) = socket.write_all(&[0; 65536]).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            drop(socket);
+            sipping.abort();
         });
     }
 }
