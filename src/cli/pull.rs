@@ -1,6 +1,7 @@
 //! `lvpipe pull`: a volume from a server over HTTP, to a volume.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,7 +104,13 @@ struct Server {
 impl Pull {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let figures = Figures::new(Role::Pull);
-        let remote = Remote::find(self.access(), &figures, stop)?;
+        let notice = |notice: &str| {
+            if !self.messages.quiet {
+                // Standard error may be closed.
+                let _ = writeln!(io::stderr(), "lvpipe: {notice}");
+            }
+        };
+        let remote = Remote::find(self.access(), &figures, &notice, stop)?;
         if self.resume && !remote.can_resume() {
             let why = "the server has no ranges, or does not say which version of the volume it has";
             return Err(Error::usage("cannot go on with the transfer", &self.url, why)
@@ -155,6 +162,7 @@ impl Pull {
             insecure: server.insecure,
             connect_timeout: server.connect_timeout.0,
             stall: server.stall_timeout.0,
+            retry_for: server.retry_for.0,
         }
     }
 

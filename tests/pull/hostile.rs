@@ -287,3 +287,57 @@ fn ranges_that_lie() {
         assert!(ran.stderr.contains(said), "expected {said:?}:\n{ran}");
     }
 }
+
+/// Half of a file, after which the connection is closed: without a length that looks like all of it.
+#[test]
+fn an_end_that_nothing_says() {
+    let half = |_: usize, asked: &Asked| {
+        raw("200 OK", &[], if asked.method == "HEAD" { Vec::new() } else { vec![1; 5000] })
+    };
+    pulled(&[], half).expect_failure(3, &["does not say how long it is"]);
+}
+
+/// A byte now and then is no answer either.
+#[test]
+fn a_server_that_drips() {
+    let bytes = Arc::new(Image::full(8 * MIB).bytes());
+    let began = std::time::Instant::now();
+    let ran = pulled(&[], move |number, asked| match number {
+        0 | 1 => well(asked, &bytes, "\"a\""),
+        _ => {
+            let (first, last) = asked.range().expect("a range");
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\nETag: \"a\"\r\nContent-Range: bytes {first}-{last}/{}\r\n\
+                 Content-Length: {}\r\n\r\n",
+                bytes.len(),
+                last - first + 1
+            );
+            Box::new(move |to: &mut TcpStream| {
+                to.write_all(head.as_bytes())?;
+                for _ in 0..400 {
+                    to.write_all(b"x")?;
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                Ok(())
+            })
+        }
+    });
+    ran.expect_failure(1, &["next to nothing came for 1 s"]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// A server that is busy is come back to.
+#[test]
+fn a_server_that_is_busy_at_first() {
+    let bytes = Image::full(2 * MIB).bytes();
+    let expected = bytes.clone();
+    let origin = Origin::start(move |number, asked| match number {
+        0 | 1 => raw("503 Service Unavailable", &[("Retry-After", "0"), ("Content-Length", "0")], Vec::new()),
+        _ => well(asked, &bytes, "\"a\""),
+    });
+    let scratch = scratch_in_memory();
+    let target = scratch.path().join("copy");
+    let ran = run(&mut pull(&["--retry-for", "20"], &origin.url(), &target)).expect_ok();
+    assert!(ran.stderr.contains("trying again"), "{ran}");
+    assert!(std::fs::read(&target).expect("it is there") == expected);
+}

@@ -67,11 +67,14 @@ pub(super) fn refusal(head: &Head, url: &Url, has_token: bool) -> Option<Failure
             peer("it wants a token").way_out("--token-file FILE, or in the environment as LVPIPE_TOKEN"),
         ),
         StatusCode::FORBIDDEN => Failure::last(peer(&because())),
-        StatusCode::NOT_FOUND | StatusCode::GONE => {
+        StatusCode::NOT_FOUND => {
             let error = Error::new(Status::Io, "there is no such volume", url, because());
             Failure::last(error.way_out("a server of lvpipe lists its volumes at /"))
         }
-        StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => changed(url, because()),
+        // The last is what lvpipe's server says of a volume that changed.
+        StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::GONE => {
+            changed(url, because())
+        }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             Failure::passing(Error::new(Status::Io, what, url, because()), retry_after(head))
         }

@@ -71,6 +71,10 @@ pub(super) struct Line {
     open: Option<Open>,
 }
 
+/// What must come while a server is waited for as long as it may be silent, in bytes: one that sends a few at a time
+/// would hold up what is asked of others.
+const LEAST_HEARD: usize = 4 << 10;
+
 struct Open {
     /// Dropped with all it runs, which closes the connection.
     runtime: Runtime,
@@ -79,6 +83,9 @@ struct Open {
     to: Url,
     /// What is being read.
     body: Option<Incoming>,
+    /// Since when so little has come: how long it was waited for, and how many bytes came in that time.
+    waited: Duration,
+    heard: usize,
 }
 
 impl Line {
@@ -116,12 +123,12 @@ impl Line {
                 Ok(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     open.body = Some(body);
+                    (open.waited, open.heard) = (Duration::ZERO, 0);
                     self.open = Some(open);
                     return Ok(Head { status: head.status, headers: head.headers });
                 }
                 // A server may close a connection that is idle just when it is used again.
-                Ok(Err(error))
-                    if is_kept && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) => {}
+                Ok(Err(error)) if is_kept && was_closed(&error) => {}
                 Ok(Err(error)) => return Err(broken(url, &error)),
                 Err(waited) => return Err(waited.failure(url, self.site.stall)),
             }
@@ -140,11 +147,21 @@ impl Line {
         };
         let _busy = self.site.figures.busy(Stage::Link);
         loop {
-            match wait(&open.runtime, &self.site.stop, self.site.stall, body.frame()) {
+            let began = Instant::now();
+            let came = wait(&open.runtime, &self.site.stop, self.site.stall, body.frame());
+            open.waited += began.elapsed();
+            match came {
                 Ok(Some(Ok(frame))) => {
                     // Trailers are of no interest.
                     let Ok(data) = frame.into_data() else { continue };
                     self.site.figures.add_wire(data.len() as u64);
+                    open.heard += data.len();
+                    if open.heard >= LEAST_HEARD {
+                        (open.waited, open.heard) = (Duration::ZERO, 0);
+                    } else if !self.site.stall.is_zero() && open.waited >= self.site.stall {
+                        let why = format!("next to nothing came for {} s", self.site.stall.as_secs_f64());
+                        return Err(Failure::passing(Error::new(Status::Io, "no answer", &open.to, why), None));
+                    }
                     self.open = Some(open);
                     return Ok(Some(data));
                 }
@@ -208,7 +225,7 @@ impl Line {
         };
         let sender = wait(&runtime, stop, *connect_timeout, opening)
             .map_err(|waited| waited.failure(url, *connect_timeout))??;
-        Ok(Open { runtime, sender, to: url.clone(), body: None })
+        Ok(Open { runtime, sender, to: url.clone(), body: None, waited: Duration::ZERO, heard: 0 })
     }
 }
 
@@ -255,6 +272,14 @@ fn wait<F: Future>(runtime: &Runtime, stop: &Stop, time: Duration, coming: F) ->
             }
         }
     })
+}
+
+/// Whether the server had closed the connection before it could see the request.
+fn was_closed(error: &hyper::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let is_reset =
+        io.is_some_and(|e| matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || is_reset
 }
 
 fn broken(url: &Url, error: &hyper::Error) -> Failure {

@@ -63,6 +63,8 @@ pub struct Access {
     pub connect_timeout: Duration,
     /// How long the server may be silent.
     pub stall: Duration,
+    /// How long to come again to a server that is busy.
+    pub retry_for: Duration,
 }
 
 /// A volume at a server.
@@ -84,12 +86,12 @@ pub struct Pulling {
 }
 
 impl Remote {
-    /// Asks the server what there is.
+    /// Asks the server what there is. `notice` is told when that has to be done again.
     ///
     /// # Errors
     /// What does not fit together; why there is nothing to pull.
-    pub fn find(access: Access, figures: &Arc<Figures>, stop: &Stop) -> Result<Self> {
-        let Access { url, token_file, fingerprint, insecure, connect_timeout, stall } = access;
+    pub fn find(access: Access, figures: &Arc<Figures>, notice: &dyn Fn(&str), stop: &Stop) -> Result<Self> {
+        let Access { url, token_file, fingerprint, insecure, connect_timeout, stall, retry_for } = access;
         let token = Token::find(token_file.as_deref())?;
         if !url.is_https() {
             if fingerprint.is_some() {
@@ -105,7 +107,7 @@ impl Remote {
             Some(trust::client_config(fingerprint)).filter(|tls| url.is_https() || tls.is_ok()).transpose()?;
         let (figures, stop) = (figures.clone(), stop.clone());
         let site = Site { tls, token, named: url, connect_timeout, stall, figures, stop };
-        let found = probe::find(&site)?;
+        let found = probe::find(&site, retry_for, notice)?;
         Ok(Remote { site, found })
     }
 

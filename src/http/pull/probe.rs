@@ -1,10 +1,11 @@
 //! First contact: what kind of server it is, and what it has.
 //!
 //! `HEAD` of what the user has named, redirects followed. A `Link` to its description makes it a server of lvpipe's,
-//! if a map is there; else one byte is asked for, which tells whether it has ranges. Nothing is tried again here: who
-//! has mistyped a port should hear of it at once.
+//! if a map is there; else one byte is asked for, which tells whether it has ranges. Only a server that says when to come
+//! again, being busy, is tried again here: who has mistyped a port should hear of it at once.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName,
@@ -22,6 +23,8 @@ use crate::http::volume_map::{COMPACT_TYPE, VolumeMap};
 
 /// The most redirects that are followed.
 const MOST_REDIRECTS: usize = 10;
+/// A server that is busy is not asked more often than this, whatever it says.
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What was found.
 pub(super) struct Found {
@@ -39,14 +42,26 @@ pub(super) enum Kind {
     Whole { size: Option<u64>, version: Option<Version> },
 }
 
-/// Asks.
-pub(super) fn find(site: &Site) -> Result<Found> {
-    let mut probe = Probe { line: Line::new(site), url: site.named.clone(), site };
-    let kind = probe.kind().map_err(|failure| match failure {
-        Failure::Passing(error, _) | Failure::Wrong(error) | Failure::Final(error) => *error,
-        Failure::Stopped => site.stop.check().err().unwrap_or_else(|| Error::signal(0)),
-    })?;
-    Ok(Found { url: probe.url, kind })
+/// Asks; again for `retry_for`, which `notice` tells of, where the server says when.
+pub(super) fn find(site: &Site, retry_for: Duration, notice: &dyn Fn(&str)) -> Result<Found> {
+    let began = Instant::now();
+    loop {
+        let mut probe = Probe { line: Line::new(site), url: site.named.clone(), site };
+        let error = match probe.kind() {
+            Ok(kind) => return Ok(Found { url: probe.url, kind }),
+            Err(Failure::Passing(error, Some(after))) if began.elapsed() + after < retry_for => {
+                notice(&format!("{error}; trying again in {} s", after.as_secs()));
+                match site.stop.sleep(after.max(LEAST_PAUSE)) {
+                    Ok(()) => continue,
+                    Err(_) => *error,
+                }
+            }
+            Err(Failure::Passing(error, _) | Failure::Wrong(error) | Failure::Final(error)) => *error,
+            Err(Failure::Stopped) => Error::signal(0),
+        };
+        // What ended the run is the reason, whatever was noticed first.
+        return site.stop.check().and(Err(error));
+    }
 }
 
 struct Probe<'a> {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes as Chunk;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, StatusCode};
 
 use super::answer::{Version, changed, refusal};
@@ -66,6 +66,14 @@ impl Whole {
             return Err(Failure::last(Error::stream("cannot read the answer", &self.url, why)));
         }
         let size = head.field(CONTENT_LENGTH).and_then(number);
+        // Over TLS an end is said, and a connection that breaks is none.
+        if size.is_none() && head.field(TRANSFER_ENCODING).is_none() && !self.url.is_https() {
+            let why = "it does not say how long it is: its end could not be told from a connection that broke";
+            return Err(Failure::last(
+                Error::stream("cannot read the answer", &self.url, why)
+                    .way_out("have it served with its length, as by lvpipe serve or nginx"),
+            ));
+        }
         if Version::of(&head) != self.version || size != self.size {
             return Err(changed(&self.url, "size or version are not what they were"));
         }
