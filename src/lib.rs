@@ -16,6 +16,7 @@
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
 //! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
+//! - [`migrate`]: live migration: rounds of deltas, pause, last round, resume.
 //! - [`cli`]: a file a subcommand.
 
 pub mod byte_size;
@@ -31,6 +32,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod link;
+pub mod migrate;
 pub mod progress;
 pub mod reserve;
 pub mod thin;

@@ -14,6 +14,7 @@
 mod directory;
 mod file;
 mod lock;
+mod run_lock;
 mod stale;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use directory::Directory;
 use file::OwnFile;
 
 pub use lock::PoolLock;
+pub use run_lock::RunLock;
 pub use stale::StaleRecord;
 
 /// A thing outside the process that somebody has to let go of.
@@ -111,6 +113,14 @@ impl Reservations {
     /// the run ends.
     pub fn lock_pool(&self, pool: &str, patience: Duration, stop: &Stop) -> Result<PoolLock> {
         PoolLock::wait(&self.shared.directory, pool, patience, stop)
+    }
+
+    /// Makes sure that no other lvpipe does this to that; `None` where one does.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written.
+    pub fn lock_run(&self, doing: &str, what: &str) -> Result<Option<RunLock>> {
+        RunLock::take(&self.shared.directory, doing, what)
     }
 }
 
