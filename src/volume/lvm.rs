@@ -12,6 +12,7 @@ mod activation;
 mod created;
 mod held;
 mod holds;
+mod kept;
 mod marks;
 mod report;
 mod resolve;
@@ -29,6 +30,7 @@ use crate::error::Result;
 
 pub use activation::Activation;
 pub use created::CreatedLv;
+pub use kept::Kept;
 pub use report::LogicalVolume;
 pub use snapshot::TemporarySnapshot;
 pub use staged::StagedLv;
