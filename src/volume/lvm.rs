@@ -14,6 +14,7 @@ mod held;
 mod holds;
 mod kept;
 mod marks;
+mod merge;
 mod report;
 mod resolve;
 mod snapshot;
@@ -30,6 +31,7 @@ use crate::error::Result;
 
 pub use activation::Activation;
 pub use created::CreatedLv;
+pub use holds::holds_tag;
 pub use kept::Kept;
 pub use report::LogicalVolume;
 pub use snapshot::TemporarySnapshot;
