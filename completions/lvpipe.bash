@@ -16,6 +16,9 @@ _lvpipe() {
             ",$1")
                 cmd="lvpipe"
                 ;;
+            lvpipe,attend)
+                cmd="lvpipe__subcmd__attend"
+                ;;
             lvpipe,buffer)
                 cmd="lvpipe__subcmd__buffer"
                 ;;
@@ -48,6 +51,9 @@ _lvpipe() {
                 ;;
             lvpipe,serve)
                 cmd="lvpipe__subcmd__serve"
+                ;;
+            lvpipe__subcmd__help,attend)
+                cmd="lvpipe__subcmd__help__subcmd__attend"
                 ;;
             lvpipe__subcmd__help,buffer)
                 cmd="lvpipe__subcmd__help__subcmd__buffer"
@@ -89,12 +95,54 @@ _lvpipe() {
 
     case "${cmd}" in
         lvpipe)
-            opts="-h -V --help --version send recv serve pull map inspect doctor man completions buffer help"
+            opts="-h -V --help --version send recv serve pull map inspect attend doctor man completions buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lvpipe__subcmd__attend)
+            opts="-W -m -j -h --insecure --retry-for --stall-timeout --memory --threads --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -W)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -245,8 +293,22 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__help)
-            opts="send recv serve pull map inspect doctor man completions buffer help"
+            opts="send recv serve pull map inspect attend doctor man completions buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        lvpipe__subcmd__help__subcmd__attend)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

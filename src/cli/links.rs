@@ -7,7 +7,7 @@ use clap::Args;
 use super::patience::Patience;
 
 /// How links are kept.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Links")]
 pub struct LinkArgs {
     /// Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so

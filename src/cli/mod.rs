@@ -3,6 +3,7 @@
 //! The options are defined once, here and in the subcommands' files: the parser, the help, the manual pages and the
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
+mod attend;
 mod doctor;
 mod documents;
 mod inspect;
@@ -62,6 +63,8 @@ enum Task {
     Pull(pull::Pull),
     Map(map::Map),
     Inspect(inspect::Inspect),
+    #[command(hide = true)]
+    Attend(attend::Attend),
     Doctor(doctor::Doctor),
     Man(documents::Man),
     Completions(documents::Completions),
@@ -117,6 +120,7 @@ pub fn run() -> Result<()> {
         Task::Pull(pull) => pull.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
+        Task::Attend(attend) => attend.run(&stop),
         Task::Doctor(doctor) => doctor.run(),
         Task::Man(man) => man.run(),
         Task::Completions(completions) => completions.run(),

@@ -1,6 +1,7 @@
 //! `lvpipe recv`: a stream from stdin, or over links from a sender, to a volume.
 
 mod arrivals;
+pub(super) mod behind_ssh;
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::landing::{Destination, Landed, Landing};
+use super::links::LinkArgs;
 use super::shared::{Messages, Resources, left_behind, name_parser, random_id};
 use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::{Receiving, recv};
@@ -18,11 +20,12 @@ use crate::engine::{Work, Workshop};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Token};
 use crate::link::pipe;
-use crate::progress::{Figures, Outcome, Reporter, Role};
+use crate::progress::{Figures, Outcome, ProgressKind, Reporter, Role};
 use crate::stop::{Interruptible, Stop};
 use crate::volume::{ExecOutput, NewVolume, Target, find_journal};
 use crate::wire::{DigestKind, Prelude};
-use arrivals::{Arrivals, RecvLinks};
+pub(super) use arrivals::Arrivals;
+use arrivals::RecvLinks;
 
 /// How long a receiver that ssh started waits for a link: its sender starts another one.
 const RETRY_BEHIND_SSH: Duration = Duration::from_secs(2);
@@ -81,6 +84,23 @@ pub struct Recv {
 }
 
 impl Recv {
+    /// One of the receptions of a far side that ssh has started.
+    pub(super) fn behind_ssh(target: String, create: bool, both: LinkArgs, resources: Resources) -> Result<Self> {
+        let wrong = |why: String| Error::usage("cannot create target", &target, why);
+        let new = create.then(|| target.parse().map_err(wrong)).transpose()?;
+        Ok(Recv {
+            target: (!create).then(|| target.into()),
+            create: new,
+            exec: None,
+            resume: false,
+            assume_base: false,
+            resume_token: false,
+            links: RecvLinks::behind_ssh(both),
+            resources,
+            messages: Messages { progress: ProgressKind::None, verbose: false, quiet: true },
+        })
+    }
+
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         if self.resume_token {
             return self.print_token(stop);
@@ -106,7 +126,8 @@ impl Recv {
         self.finish(received.map(|_| ()), run.landed, run.reporter)
     }
 
-    fn receive_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
+    /// Receives a transfer over links.
+    pub(super) fn receive_links(&self, arrivals: Arrivals, stop: &Stop) -> Result<()> {
         let Arrivals { first: (link, prelude), more, from_ssh, listening } = arrivals;
         let prepared =
             self.prepare(&prelude, None, stop).and_then(|prepared| Ok((prepared, random_id("cannot begin")?)));
@@ -158,7 +179,7 @@ impl Recv {
         figures.set_used(prelude.used);
         let reporter = match self.links.from_ssh {
             // The sender shows everything, on the same terminal.
-            true => Reporter::start(figures.clone(), crate::progress::ProgressKind::None, false, true),
+            true => Reporter::start(figures.clone(), ProgressKind::None, false, true),
             false => self.messages.report(figures.clone()),
         };
         self.messages.notices(&reporter, &landing.notices);

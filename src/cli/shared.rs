@@ -18,7 +18,7 @@ use crate::wire::PartSize;
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
 /// What a run may use.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Resources")]
 pub struct Resources {
     /// Memory for buffers, as in 512M, 1G or 10% of the machine's [default: 256M, or what parts larger than 32M need]

@@ -19,6 +19,7 @@ pub mod ssh;
 mod stranger;
 mod tcp;
 mod tls;
+pub mod turns;
 
 #[cfg(test)]
 mod tests;

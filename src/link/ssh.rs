@@ -6,6 +6,7 @@
 //! that port; where none can be made, everything goes through ssh.
 
 mod process;
+mod session;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result, Status};
 use crate::stop::{Interruptible, Stop};
 use crate::wire::prelude::VERSION;
 use process::Process;
+pub use session::{Reply, Session};
 
 /// What a login shell may print before the greeting.
 const MOST_NOISE: usize = 64 << 10;
@@ -134,9 +136,22 @@ impl Ssh {
 
     fn start(&self, stop: &Stop) -> Result<Link> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut command = self.command(*started > 0)?;
+        let command = self.command(*started > 0)?;
         *started += 1;
         drop(started);
+        let (process, from, to) = self.begin(command, stop)?;
+        let Link { name, reader, writer, hang_up } = pipe::link(from, to, &self.name());
+        // What ssh was started with may outlive it and keep its pipes, as a command to proxy the connection.
+        let hang_up = HangUp::new(move || {
+            process.end();
+            hang_up.hang_up();
+        });
+        Ok(Link { name, reader, writer, hang_up })
+    }
+
+    /// Starts what is to run there, tells it the key and learns where it listens: from then on its pipes, what comes
+    /// and what goes, are the caller's.
+    fn begin(&self, mut command: Command, stop: &Stop) -> Result<(Process, File, File)> {
         // Ended by whatever fails from here on; its pipes are closed before.
         let (starting, process, mut to, from) =
             Process::start(&mut command).map_err(|e| Error::io("cannot start ssh", &self.url, &e))?;
@@ -153,21 +168,10 @@ impl Ssh {
         let greeting = self.hear(&from, &process, stop)?;
         self.learn(&greeting, stop)?;
         starting.started();
-        let Link { name, reader, writer, hang_up } = pipe::link(from, to, &self.name());
-        // What ssh was started with may outlive it and keep its pipes, as a command to proxy the connection.
-        let hang_up = HangUp::new(move || {
-            process.end();
-            hang_up.hang_up();
-        });
-        Ok(Link { name, reader, writer, hang_up })
+        Ok((process, from, to))
     }
 
     fn command(&self, again: bool) -> Result<Command> {
-        let (program, options) = self
-            .options
-            .command
-            .split_first()
-            .ok_or_else(|| Error::usage("cannot start ssh", "--rsh", "the command is empty"))?;
         let mut words = vec![self.options.remote.as_str(), "recv", "--from-ssh"];
         words.extend(self.options.arguments.iter().map(String::as_str));
         // A receiver that was lost in the middle knows from its journal what it has.
@@ -177,6 +181,16 @@ impl Ssh {
             words.push("--resume");
         }
         words.extend([if self.options.create { "--create" } else { "--" }, &self.url.target]);
+        self.remote(words)
+    }
+
+    /// ssh with these words for the far side.
+    fn remote(&self, words: Vec<&str>) -> Result<Command> {
+        let (program, options) = self
+            .options
+            .command
+            .split_first()
+            .ok_or_else(|| Error::usage("cannot start ssh", "--rsh", "the command is empty"))?;
         let remote = shlex::try_join(words)
             .map_err(|_| Error::usage("cannot start receiver", &self.url, "an argument has a NUL in it"))?;
         let mut command = Command::new(program);
@@ -288,20 +302,24 @@ impl Ssh {
     }
 }
 
+impl Ssh {
+    /// A link beside ssh's own.
+    fn dial_beside(&self, number: u16, stop: &Stop) -> Result<Link> {
+        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match tcp {
+            Some(dialer) => dialer.dial(number, stop),
+            None => Err(Error::new(Status::Io, "cannot connect", &self.url, "the receiver does not listen")),
+        }
+    }
+}
+
 impl Dial for Ssh {
     fn name(&self) -> String {
         self.url.to_string()
     }
 
     fn dial(&self, number: u16, stop: &Stop) -> Result<Link> {
-        if number == 0 {
-            return self.start(stop);
-        }
-        let tcp = self.tcp.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match tcp {
-            Some(dialer) => dialer.dial(number, stop),
-            None => Err(Error::new(Status::Io, "cannot connect", &self.url, "the receiver does not listen")),
-        }
+        if number == 0 { self.start(stop) } else { self.dial_beside(number, stop) }
     }
 
     fn is_standby(&self, number: u16) -> bool {

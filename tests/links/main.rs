@@ -29,5 +29,7 @@ mod resume;
 mod resume_piped;
 /// What was sent is what is received, over one link and over many.
 mod round_trip;
+/// A far side that takes one transfer after the other.
+mod session;
 /// Several receivers at once.
 mod several;

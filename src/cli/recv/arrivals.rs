@@ -1,7 +1,6 @@
 //! Where `recv` gets a transfer from when it is no pipe: it listens, or ssh has started it.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread::{self, JoinHandle};
@@ -10,26 +9,20 @@ use std::time::Duration;
 use clap::Args;
 use crossbeam_channel::{Receiver, after, bounded, never, select};
 
+use super::behind_ssh;
 use crate::cli::links::LinkArgs;
 use crate::cli::patience::Patience;
 use crate::error::{Error, Result, Status};
 use crate::link::activation;
 use crate::link::address::{ListenSpec, PortRange};
-use crate::link::key::Key;
 use crate::link::key_source::{KeySource, ReceiverKey};
 use crate::link::listen::{Closer, Listener};
-use crate::link::ssh::{Greeting, Request};
-use crate::link::{Link, Security, pipe};
-use crate::stdio;
-use crate::stop::{Interruptible, Stop};
+use crate::link::{Link, Security};
+use crate::stop::Stop;
 use crate::wire::Prelude;
-use crate::wire::prelude::VERSION;
 
 /// How long a service waits for a sender that systemd has started for a connection.
 const PATIENCE_OF_A_SERVICE: Duration = Duration::from_secs(60);
-
-/// A request is a short line.
-const LONGEST_REQUEST: usize = 4096;
 
 /// Where to listen, and who may send.
 #[derive(Debug, Args)]
@@ -105,13 +98,18 @@ impl Drop for Listening {
 }
 
 impl RecvLinks {
+    /// No links of its own: ssh has started this.
+    pub(super) fn behind_ssh(both: LinkArgs) -> Self {
+        RecvLinks { listen: None, port_range: None, key_file: None, wait: None, both, from_ssh: true }
+    }
+
     /// Waits for a sender, unless the stream comes from a pipe.
     ///
     /// # Errors
     /// A usage error for what does not fit together; when there is no place to listen; what ended the run.
     pub fn await_sender(&self, quiet: bool, stop: &Stop) -> Result<Option<Arrivals>> {
         if self.from_ssh {
-            return from_ssh(stop).map(Some);
+            return behind_ssh::arrivals(stop).map(Some);
         }
         let listener = match (&self.listen, &self.port_range) {
             (Some(Listen::At(spec)), _) => Listener::bind(spec)?,
@@ -203,7 +201,7 @@ fn announce(listener: &Listener, security: &Told) {
 }
 
 /// Starts to accept connections. Strangers are told of unless `quiet`.
-fn serve(
+pub(super) fn serve(
     listener: Listener,
     security: Security,
     quiet: bool,
@@ -241,67 +239,4 @@ fn first_of(links: &Receiver<(Link, Prelude)>, patience: Option<Duration>, stop:
     };
     // What ended the run is the reason, whatever was noticed first.
     first.or_else(|error| stop.check().and(Err(error)))
-}
-
-/// Hears what the sender wants, tells the port, and takes the sender's ssh as the first link.
-fn from_ssh(stop: &Stop) -> Result<Arrivals> {
-    const WAY_OUT: &str = "it is for `lvpipe send SOURCE ssh://HOST/TARGET` to start";
-    let stdin = stdio::input("cannot be started", WAY_OUT)?;
-    let mut stdout = stdio::output("cannot be started", WAY_OUT)?;
-    let request = read_request(&stdin, stop)?;
-    let Beside { more, listening, port } = listen_beside(&request, stop)?;
-    let greeting = Greeting { lvpipe: env!("CARGO_PKG_VERSION").into(), wire: VERSION, port };
-    let greeting = serde_json::to_string(&greeting).map_err(|e| Error::io("cannot greet", "stdout", &e.into()))?;
-    stdout.write_all((greeting + "\n").as_bytes()).map_err(|e| Error::io("cannot greet", "stdout", &e))?;
-    let prelude = Prelude::read(&mut Interruptible::new(&stdin, stop)).map_err(|e| e.at("ssh", ""))?;
-    let link = pipe::link(stdin, stdout, "ssh");
-    Ok(Arrivals { first: (link, prelude), more, from_ssh: true, listening })
-}
-
-/// One line, and nothing after it.
-fn read_request(stdin: &File, stop: &Stop) -> Result<Request> {
-    let wrong = |why: &str| Error::usage("cannot be started", "--from-ssh", why);
-    let mut from = Interruptible::new(stdin, stop);
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() < LONGEST_REQUEST {
-        match from.read(&mut byte) {
-            Ok(0) => return Err(wrong("its standard input has ended")),
-            Ok(_) if byte[0] == b'\n' => {
-                return serde_json::from_slice(&line).map_err(|_| wrong("its first line is no request"));
-            }
-            Ok(_) => line.push(byte[0]),
-            Err(e) => {
-                stop.check()?;
-                return Err(Error::io("cannot be started", "stdin", &e));
-            }
-        }
-    }
-    Err(wrong("its first line is too long"))
-}
-
-/// What there is beside ssh's own link.
-struct Beside {
-    more: Receiver<(Link, Prelude)>,
-    listening: Option<Listening>,
-    port: Option<u16>,
-}
-
-/// Listens for TCP links if they are wanted. That it cannot is no failure: everything can go through ssh.
-fn listen_beside(request: &Request, stop: &Stop) -> Result<Beside> {
-    // Disconnected: no more links will come.
-    let none = || Beside { more: bounded(0).1, listening: None, port: None };
-    if !request.listen {
-        return Ok(none());
-    }
-    let wrong = |why: String| Error::usage("cannot be started", "--from-ssh", why);
-    let spec = match &request.ports {
-        Some(ports) => ListenSpec::ports(ports.parse().map_err(wrong)?),
-        None => "0".parse().map_err(wrong)?,
-    };
-    let key: Key = request.key.parse().map_err(wrong)?;
-    let Ok(listener) = Listener::bind(&spec) else { return Ok(none()) };
-    let port = listener.local_addresses().first().map(|address| address.port());
-    let (more, listening) = serve(listener, Security::Key(key), true, stop)?;
-    Ok(Beside { more, listening: Some(listening), port })
 }
