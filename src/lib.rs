@@ -2,8 +2,8 @@
 //!
 //! The rooms, from the ground up; each knows those before it in this list and none after:
 //!
-//! - [`error`], [`stop`], [`byte_size`], [`stdio`], `file_name`: what fails and with which exit status; how a run ends
-//!   early; sizes as typed; standard input and output; any name as a file's.
+//! - [`error`], [`stop`], [`byte_size`], [`stdio`], [`moment`], `file_name`: what fails and with which exit status; how a
+//!   run ends early; sizes as typed; standard input and output; a moment as a part of a name; any name as a file's.
 //! - [`command`]: running other programs: LVM's, dmsetup.
 //! - [`progress`]: what the admin sees: bar, plain lines, JSON.
 //! - [`reserve`]: what is held outside the process, and how it is let go, even by the next run.
@@ -24,6 +24,7 @@ pub mod byte_size;
 pub mod command;
 pub mod error;
 mod file_name;
+pub mod moment;
 pub mod stdio;
 pub mod stop;
 

@@ -14,7 +14,6 @@
 mod directory;
 mod file;
 mod lock;
-mod run_lock;
 mod stale;
 
 use std::path::Path;
@@ -28,8 +27,7 @@ use crate::stop::Stop;
 use directory::Directory;
 use file::OwnFile;
 
-pub use lock::PoolLock;
-pub use run_lock::RunLock;
+pub use lock::{PoolLock, TaskLock};
 pub use stale::StaleRecord;
 
 /// A thing outside the process that somebody has to let go of.
@@ -115,12 +113,12 @@ impl Reservations {
         PoolLock::wait(&self.shared.directory, pool, patience, stop)
     }
 
-    /// Makes sure that no other lvpipe does this to that; `None` where one does.
+    /// Waits until no other run of this task has this name; `None` after `patience`.
     ///
     /// # Errors
-    /// Where the directory cannot be written.
-    pub fn lock_run(&self, doing: &str, what: &str) -> Result<Option<RunLock>> {
-        RunLock::take(&self.shared.directory, doing, what)
+    /// Where the directory cannot be written, or when the run ends.
+    pub fn lock_task(&self, task: &str, name: &str, patience: Duration, stop: &Stop) -> Result<Option<TaskLock>> {
+        TaskLock::wait(&self.shared.directory, task, name, patience, stop)
     }
 }
 

@@ -12,7 +12,9 @@ mod activation;
 mod created;
 mod held;
 mod holds;
+mod kept;
 mod marks;
+mod merge;
 mod report;
 mod resolve;
 mod snapshot;
@@ -29,6 +31,8 @@ use crate::error::Result;
 
 pub use activation::Activation;
 pub use created::CreatedLv;
+pub use holds::holds_tag;
+pub use kept::Kept;
 pub use report::LogicalVolume;
 pub use snapshot::TemporarySnapshot;
 pub use staged::StagedLv;

@@ -291,6 +291,23 @@ pub struct NewVolume {
     name: String,
 }
 
+impl NewVolume {
+    /// The group's name.
+    pub fn vg(&self) -> &str {
+        &self.vg
+    }
+
+    /// The pool's.
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// The new LV's own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl FromStr for NewVolume {
     type Err = String;
 

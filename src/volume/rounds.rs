@@ -13,13 +13,14 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::lvm::{LogicalVolume, Lvm, TemporarySnapshot};
 use super::open_source::{clean_up, state};
 use super::pool_watch::PoolWatch;
 use super::{BlockSource, Origin, Source, State, identity};
 use crate::error::{Error, Result};
-use crate::reserve::{Reservations, RunLock};
+use crate::reserve::{Reservations, TaskLock};
 use crate::stop::Stop;
 use crate::thin::{Dmsetup, ThinVolume};
 use crate::usedmap::{BaseDevice, Delta, ReadOnly, UsedMap, delta_of_thin_device, from_thin_device};
@@ -65,7 +66,7 @@ pub struct Rounds {
     /// A notice for each that could not be removed. It is on record for the next run.
     left: Vec<String>,
     _watch: PoolWatch,
-    _alone: RunLock,
+    _alone: TaskLock,
 }
 
 /// A round's snapshot.
@@ -92,7 +93,8 @@ impl Rounds {
         let name = volume.full_name();
         check(&volume)?;
         let reservations = Reservations::open();
-        let alone = reservations.lock_run("migrate", &volume.uuid)?.ok_or_else(|| {
+        let alone = reservations.lock_task("migrate", &volume.uuid, Duration::ZERO, stop)?;
+        let alone = alone.ok_or_else(|| {
             refused(&name, "another lvpipe is migrating it").way_out("wait for it to end, or end it")
         })?;
         let notices = clean_up(&lvm, &reservations, stop)?;

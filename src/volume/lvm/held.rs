@@ -94,7 +94,7 @@ pub(super) fn remove_marked(lvm: &Lvm, volume: &LogicalVolume) -> Result<()> {
 }
 
 /// LVM selects under the lock of the group: what it removes is what matched.
-fn remove(lvm: &Lvm, vg: &str, selection: &str) -> Result<()> {
+pub(super) fn remove(lvm: &Lvm, vg: &str, selection: &str) -> Result<()> {
     patiently(|| {
         let removed = lvm.run("lvremove", &["--force", "--yes", "-qq", "--select", selection, vg]);
         // A group that is gone, to name one.

@@ -99,12 +99,16 @@ fn seen_by_its_device(origin: &LogicalVolume, name: &str, held: &HeldLv) -> Opti
 pub(super) fn snapshot_name(origin: &LogicalVolume) -> Result<String> {
     let number = getrandom::u32()
         .map_err(|why| Error::new(Status::Io, "cannot name a snapshot", origin.full_name(), why))?;
-    Ok(name(origin, number))
+    Ok(name_of(origin, &format!("{number:08x}")))
 }
 
-/// `LV.lvpipe-0123abcd`, with a long LV's name cut so that the device's name is not too long for the kernel.
-fn name(origin: &LogicalVolume, number: u32) -> String {
-    let suffix = format!(".lvpipe-{number:08x}");
+/// What stands between an LV's name and what tells its snapshots apart.
+pub(super) const INFIX: &str = ".lvpipe-";
+
+/// `LV.lvpipe-0123abcd`, with a long LV's name cut so that the device's name is not too long for the kernel. The end is
+/// short, and of letters and digits.
+pub(super) fn name_of(origin: &LogicalVolume, end: &str) -> String {
+    let suffix = format!("{INFIX}{end}");
     // A dash is doubled in the device's name; one stands between group and LV.
     let length = |text: &str| text.len() + text.matches('-').count();
     let room = LONGEST_DEVICE_NAME.saturating_sub(length(&origin.vg) + 1 + length(&suffix));
@@ -123,12 +127,14 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_named_for_its_origin_and_fits_the_kernel() {
-        assert_eq!(name(&volume("vg", "vm1"), 0x12_abcd), "vm1.lvpipe-0012abcd");
+        assert_eq!(name_of(&volume("vg", "vm1"), "0012abcd"), "vm1.lvpipe-0012abcd");
         for lv in ["x".repeat(120), "-".repeat(90), "ab-".repeat(40)] {
-            let name = name(&volume("my-vg", &lv), u32::MAX);
-            let device = format!("my--vg-{}", name.replace('-', "--"));
-            assert!((125..=127).contains(&device.len()), "{device}: {}", device.len());
-            assert!(name.ends_with(".lvpipe-ffffffff"));
+            for end in ["ffffffff", "20261123T022506Z"] {
+                let name = name_of(&volume("my-vg", &lv), end);
+                let device = format!("my--vg-{}", name.replace('-', "--"));
+                assert!((125..=127).contains(&device.len()), "{device}: {}", device.len());
+                assert!(name.ends_with(&format!(".lvpipe-{end}")));
+            }
         }
     }
 }
