@@ -17,7 +17,6 @@
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
 //! - [`migrate`]: what both sides of a migration or a replication say to each other, and when to switch.
 //! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
-//! - [`migrate`]: live migration: rounds of deltas, pause, last round, resume.
 //! - [`cli`]: a file a subcommand.
 
 pub mod byte_size;

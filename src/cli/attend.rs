@@ -3,6 +3,8 @@
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
+mod migration;
+
 use std::io;
 
 use clap::Args;
@@ -19,6 +21,7 @@ use crate::link::turns::Turns;
 use crate::migrate::Order;
 use crate::stop::Stop;
 use crate::wire::Prelude;
+use migration::Migration;
 
 /// Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
@@ -35,6 +38,7 @@ impl Attend {
         let way_out = "it is for `lvpipe migrate` and `lvpipe replicate` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
         let commander = Commander { turns: Turns::new(from, to), beside };
+        let mut migration = Migration::new(&self.both, &self.resources, stop);
         while let Some(order) = commander.next_order(stop)? {
             match order {
                 Order::Receive { target, create } => {
@@ -43,7 +47,13 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
-                Order::End => return commander.answer(Ok(()), stop),
+                Order::Round { target, create } => migration.round(&commander, &target, create)?,
+                Order::Ready => commander.answer(migration.prepare(), stop)?,
+                Order::Switch { done, about } => migration.switch(&commander, done.as_deref(), &about)?,
+                Order::End => {
+                    migration.end();
+                    return commander.answer(Ok(()), stop);
+                }
             }
         }
         Ok(())

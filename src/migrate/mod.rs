@@ -5,7 +5,11 @@
 //! A live migration moves a volume while it is written: rounds of deltas until little is left ([`plan`] says when), a
 //! pause for that, and on with the copy.
 
+mod commands;
 mod order;
+mod pause;
 pub mod plan;
 
+pub use commands::{About, Output};
 pub use order::Order;
+pub use pause::{Pause, Paused};
