@@ -21,7 +21,7 @@ use crate::link::turns::Turns;
 use crate::migrate::Order;
 use crate::stop::Stop;
 use crate::wire::Prelude;
-use migration::Migration;
+use migration::{Migration, consider};
 
 /// Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ impl Attend {
                     if let Err(error) = self.receive(&commander, target, create, stop) {
                         stop.check().map_err(|_| error)?;
                     }
+                }
+                Order::Consider { target, create, size, identity } => {
+                    commander.answer(consider(&target, create, size, identity.as_deref(), stop), stop)?;
                 }
                 Order::Round { target, create } => migration.round(&commander, &target, create)?,
                 Order::Ready => commander.answer(migration.prepare(), stop)?,

@@ -11,6 +11,7 @@ mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
+mod migrate;
 mod patience;
 mod pull;
 mod recv;
@@ -35,7 +36,7 @@ const LONG_VERSION: &str = concat!(
     env!("LVPIPE_COMMIT"),
     "\ntarget    ",
     env!("LVPIPE_TARGET"),
-    "\nfeatures  thin zstd tcp tls1.3 ssh http resume systemd mbuffer",
+    "\nfeatures  thin zstd tcp tls1.3 ssh http resume delta migrate systemd mbuffer",
 );
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
@@ -49,6 +50,7 @@ Examples:
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
   lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
+  lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause CMD   move it while it is in use
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -62,6 +64,7 @@ enum Task {
     Recv(recv::Recv),
     Serve(serve::Serve),
     Pull(pull::Pull),
+    Migrate(Box<migrate::Migrate>),
     Map(map::Map),
     Inspect(inspect::Inspect),
     #[command(hide = true)]
@@ -119,6 +122,7 @@ pub fn run() -> Result<()> {
         Task::Recv(recv) => recv.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
         Task::Pull(pull) => pull.run(&stop),
+        Task::Migrate(migrate) => migrate.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
         Task::Attend(attend) => attend.run(&stop),

@@ -6,10 +6,12 @@
 //! pause for that, and on with the copy.
 
 mod commands;
+mod course;
 mod order;
 mod pause;
 pub mod plan;
 
 pub use commands::{About, Output};
-pub use order::Order;
+pub use course::{Audience, Carrying, Course, Downtime, Places, RoundReport};
+pub use order::{Order, Switched};
 pub use pause::{Pause, Paused};

@@ -16,6 +16,17 @@ pub enum Order {
         /// Whether the target is `VG/POOL:NAME`, a thin volume to be made.
         create: bool,
     },
+    /// Say whether a target could be migrated to: what the user should know. Nothing is changed.
+    Consider {
+        /// A volume's name, or a path.
+        target: String,
+        /// Whether the target is `VG/POOL:NAME`, a thin volume to be made.
+        create: bool,
+        /// The source's size in bytes.
+        size: u64,
+        /// Who reads the source, see [`identity`](crate::volume::identity).
+        identity: Option<String>,
+    },
     /// A transfer follows that is a round of a migration: the first opens the target and brings all of the volume, each
     /// later one brings what was written since. Its end is the answer. The target stays open.
     Round {
@@ -36,4 +47,19 @@ pub enum Order {
     },
     /// There are no more: let go of what is held. The answer says that this is done.
     End,
+}
+
+/// What is answered to [`Order::Switch`]. An answer that does not come may have been either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switched {
+    /// The target is in use, or may be taken into use.
+    Yes,
+    /// It is not: the command failed, or the target could not be kept.
+    No {
+        /// The exit status of that failure.
+        status: u8,
+        /// Its message.
+        reason: String,
+    },
 }

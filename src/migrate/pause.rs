@@ -2,8 +2,9 @@
 //!
 //! In: the pause and the unpause command. Out: a guard ([`Paused`]). Whatever ends the migration while it is held runs
 //! the unpause command, once: an error, a panic, a signal, and SIGKILL too. For that there is a watchman, a shell whose
-//! standard input ends when this process does. [`Paused::pass`] is the point of no return: the far side may be running
-//! from there on, and nothing unpauses the source by itself any more, for two that run would destroy each other's data.
+//! standard input ends when this process does. From [`Paused::hold`] on, which is before anything on the far side may
+//! run, only [`Paused::undo`] does so, by somebody who knows that nothing runs there: two that run would destroy each
+//! other's data.
 
 use std::process::{Child, Stdio};
 
@@ -27,8 +28,8 @@ pub struct Pause {
 pub struct Paused {
     pause: Pause,
     watchman: Option<Child>,
-    /// Whether there is nothing to undo any more.
-    is_over: bool,
+    /// Whether it is undone when nobody says anything else.
+    is_undone_by_itself: bool,
 }
 
 impl Pause {
@@ -38,7 +39,7 @@ impl Pause {
     /// The command's failure; what ended the run. With what became of the undoing.
     pub fn begin(self, stop: &Stop) -> Result<Paused> {
         let watchman = self.undo.as_deref().map(|undo| watch(&self.about, undo)).transpose()?;
-        let paused = Paused { pause: self, watchman, is_over: false };
+        let paused = Paused { pause: self, watchman, is_undone_by_itself: true };
         let Pause { command, about, .. } = &paused.pause;
         match about.run("pause", command, Output::Inherited, Some(stop)) {
             Ok(()) => Ok(paused),
@@ -48,16 +49,16 @@ impl Pause {
 }
 
 impl Paused {
-    /// From here on nothing but the user unpauses the source.
-    pub fn pass(&mut self) {
-        self.is_over = true;
+    /// From here on it is not undone by itself.
+    pub fn hold(&mut self) {
+        self.is_undone_by_itself = false;
         self.dismiss();
     }
 
-    /// Runs the unpause command, to its end, unless the point of no return has been passed. The error that made it
-    /// necessary, with what became of the source.
+    /// Runs the unpause command, to its end. The error that made it necessary, with what became of the source.
     #[must_use]
     pub fn undo(mut self, error: Error) -> Error {
+        self.is_undone_by_itself = false;
         match self.undo_now() {
             Ok(()) => error,
             Err(why) => error.also(format!("{} is still paused: {why}", self.pause.about.source)),
@@ -65,9 +66,6 @@ impl Paused {
     }
 
     fn undo_now(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.is_over, true) {
-            return Ok(());
-        }
         let Pause { undo, about, .. } = &self.pause;
         let Some(undo) = undo else {
             return Err(Error::new(Status::Io, "no --unpause command is given", "", ""));
@@ -89,8 +87,10 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        // Only a panic comes by here with something left to undo; it has said so.
-        let _ = self.undo_now();
+        if self.is_undone_by_itself {
+            // Only a panic comes by here; it has said so.
+            let _ = self.undo_now();
+        }
         self.dismiss();
     }
 }
@@ -142,14 +142,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_on_behind_the_point_of_no_return() {
+    fn from_some_point_on_nothing_goes_on_by_itself() {
         let (scratch, note) = scene();
         let pause = Pause { command: note("pause"), undo: Some(note("unpause")), about: about() };
         let mut paused = pause.begin(&Stop::new()).expect("paused");
-        paused.pass();
+        paused.hold();
         drop(paused);
         thread::sleep(Duration::from_millis(200));
         assert_eq!(log(scratch.path()), "pause\n");
+        let pause = Pause { command: note("pause"), undo: Some(note("unpause")), about: about() };
+        let mut paused = pause.begin(&Stop::new()).expect("paused");
+        paused.hold();
+        assert_eq!(paused.undo(failure()), failure());
+        assert_eq!(log(scratch.path()), "pause\npause\nunpause\n");
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl BlockTarget {
         &self.direct
     }
 
+    /// The device's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     fn failed(&self, what: &str, offset: u64, error: &io::Error) -> Error {
         let failed = Error::io(what, format_args!("{} at offset {offset}", self.name), error);
         match (error.raw_os_error(), self.discards) {

@@ -30,6 +30,7 @@ use crate::command;
 use crate::error::Result;
 
 pub use activation::Activation;
+pub(super) use created::check_new;
 pub use created::{CreatedLv, HandedOverLv};
 pub use holds::holds_tag;
 pub use kept::Kept;

@@ -7,6 +7,7 @@
 mod block;
 mod block_source;
 mod block_target;
+mod consider;
 mod exec_target;
 mod fifo;
 mod file_source;
@@ -37,6 +38,7 @@ mod xattr;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
+pub use consider::{consider_new, consider_target};
 pub use exec_target::{CommandGuard, ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;

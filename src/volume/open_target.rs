@@ -190,7 +190,7 @@ fn open_file(path: &Path, name: &str, in_place: bool, expected: Expected<'_>, st
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
-fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
+pub(super) fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     let is_in_dev = path.starts_with("/dev") && !path.starts_with("/dev/shm");
     if !is_in_dev {
         return Ok(());
@@ -198,7 +198,7 @@ fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     Err(Error::guard("target refused", name, "there is no such device").way_out("lsblk and lvs list what there is"))
 }
 
-fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
+pub(super) fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
     let is_same = |stream: &Metadata| (stream.dev(), stream.ino()) == (target.dev(), target.ino());
     if target.is_file() && expected.stream.is_some_and(is_same) {
         return Err(Error::guard("target refused", name, "it is the stream that is being received")

@@ -130,6 +130,11 @@ impl Rounds {
         self.thin.size
     }
 
+    /// Who reads it: see [`identity`].
+    pub fn identity(&self) -> Option<String> {
+        identity::of_source(&Vec::from_iter(std::fs::metadata(&self.volume.path).ok()))
+    }
+
     /// What the whole volume holds right now, in bytes: what a first round would carry.
     ///
     /// # Errors

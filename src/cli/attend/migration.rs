@@ -16,11 +16,12 @@ use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::Receiving;
 use crate::error::{Error, Result, Status};
 use crate::journal::{About as JournalAbout, Journal};
-use crate::migrate::{About, Output};
+use crate::migrate::{About, Output, Switched};
 use crate::progress::{Figures, Role};
 use crate::stop::Stop;
 use crate::volume::{
-    Expected, HandedOver, HeldForTarget, OpenTarget, RoundTarget, Target, create_target, open_target,
+    Expected, HandedOver, HeldForTarget, OpenTarget, RoundTarget, Target, consider_new, consider_target,
+    create_target, open_target,
 };
 use crate::wire::Prelude;
 
@@ -129,19 +130,17 @@ impl<'a> Migration<'a> {
     /// # Errors
     /// When the sender is gone. The target is whoever's it is then; only the sender does not know.
     pub(super) fn switch(&mut self, commander: &Commander, done: Option<&str>, about: &About) -> Result<()> {
-        let Some(arriving) = self.arriving.take() else {
-            return commander.answer::<()>(Err(nothing_there()), self.stop);
-        };
-        let handed_over = match arriving.hand_over() {
+        // Even where a signal has ended the run: this is what the other side waits for.
+        let tell = |switched: &Result<()>| commander.answer(Ok(as_answer(switched)), &Stop::new());
+        let handed_over = self.arriving.take().ok_or_else(nothing_there).and_then(Arriving::hand_over);
+        let handed_over = match handed_over {
             Ok(handed_over) => handed_over,
-            Err(error) => return commander.answer::<()>(Err(error), self.stop),
+            Err(error) => return tell(&Err(error)),
         };
         // Nothing may end the command from here: what it has done by then, nobody would know.
         let ran = done.map_or(Ok(()), |done| about.run("done", done, Output::ToStderr, None));
-        let is_taken = ran.is_ok();
-        // Even where a signal has ended the run: this is what the other side waits for.
-        let told = commander.answer(ran, &Stop::new());
-        let left = if is_taken { handed_over.tidy() } else { handed_over.take_back() };
+        let told = tell(&ran);
+        let left = if ran.is_ok() { handed_over.tidy() } else { handed_over.take_back() };
         left_behind(left.as_slice());
         told
     }
@@ -202,6 +201,24 @@ fn abandoned(held: HeldForTarget, in_place: bool) -> Vec<String> {
     left
 }
 
+/// Whether a volume of this size could be migrated to here.
+pub(super) fn consider(
+    name: &str,
+    create: bool,
+    size: u64,
+    identity: Option<&str>,
+    stop: &Stop,
+) -> Result<Vec<String>> {
+    match create {
+        true => consider_new(&name.parse().map_err(|why: String| wrong_name(name, &why))?),
+        false => consider_target(name, size, identity, stop),
+    }
+}
+
+fn wrong_name(name: &str, why: &str) -> Error {
+    Error::usage("cannot create target", name, why)
+}
+
 /// Opens the target for all of the volume, past the guards.
 fn open(prelude: &Prelude, name: &str, create: bool, stop: &Stop) -> Result<Arriving> {
     let Some(size) = prelude.volume_size.filter(|_| !prelude.is_delta()) else {
@@ -214,9 +231,8 @@ fn open(prelude: &Prelude, name: &str, create: bool, stop: &Stop) -> Result<Arri
         used: prelude.used,
         ..Expected::default()
     };
-    let wrong = |why: String| Error::usage("cannot create target", name, why);
     let open = match create {
-        true => create_target(&name.parse().map_err(wrong)?, expected, &stop)?,
+        true => create_target(&name.parse().map_err(|why: String| wrong_name(name, &why))?, expected, &stop)?,
         false => open_target(OsStr::new(name), expected, &stop)?,
     };
     let OpenTarget { target, held, in_place, journal, notices } = open;
@@ -230,6 +246,13 @@ fn open(prelude: &Prelude, name: &str, create: bool, stop: &Stop) -> Result<Arri
         journal.map(|place| Journal::begin(&place, &JournalAbout::of(prelude, &place), target.clone(), &stop));
     drop(forgotten.transpose()?);
     Ok(Arriving { target, held, in_place, size, state: None, stop })
+}
+
+fn as_answer(switched: &Result<()>) -> Switched {
+    match switched {
+        Ok(()) => Switched::Yes,
+        Err(error) => Switched::No { status: error.status().code(), reason: error.to_string() },
+    }
 }
 
 fn nothing_there() -> Error {

@@ -32,7 +32,7 @@ impl CreatedLv {
         size: u64,
         reservations: &Reservations,
     ) -> Result<Self> {
-        check(lvm, vg, pool, name)?;
+        check_new(lvm, vg, pool, name)?;
         let held = HeldLv::record(lvm, vg, name, reservations)?;
         // LVM takes sizes in whole sectors only.
         let virtual_size = format!("{}b", size.div_ceil(512) * 512);
@@ -129,7 +129,7 @@ impl HandedOverLv {
 }
 
 /// Refuses what would fail, before anything is done.
-fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
+pub(in crate::volume) fn check_new(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
     let full_name = format!("{vg}/{name}");
     if let Some(wrong) = [vg, pool, name].into_iter().find(|name| !is_valid(name)) {
         let why = "LVM allows letters, digits and + _ . - in names, 127 at most";
