@@ -35,11 +35,10 @@ use crate::wire::{DigestKind, PartSize};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lvpipe migrate vg/vm1 ssh://root@host/vg/vm1 --pause 'virsh suspend vm1' --unpause 'virsh resume vm1' \\
-    --done 'virsh create /etc/vm1.xml' --resume 'virsh destroy vm1'
-  lvpipe migrate vg/vm1 ssh://host/vg/pool:vm1 --create --pause ./pause --unpause ./unpause --done ./start
-  lvpipe migrate vg/vm1 ssh://host//srv/vm1.img --dry-run --pause true
-                                                        see what would be done")]
+  lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause ./pause --unpause ./unpause --done ./start
+  lvpipe migrate vg/vm1 ssh://host/vg/pool:vm1 --create --pause 'virsh suspend vm1' --unpause 'virsh resume vm1'
+  lvpipe migrate vg/vm1 ssh://host//srv/vm1.img --pause ./pause --downtime 0.5 --max-downtime 5
+  lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause ./pause --dry-run      see what would be done")]
 pub struct Migrate {
     /// The thin LV to move: vg/lv
     #[arg(value_parser = name_parser())]
@@ -128,9 +127,9 @@ impl Migrate {
         }
         let session = Session::start(url.clone(), self.ssh.options(&self.times, Vec::new(), false)?, stop)?;
         if self.dry_run {
-            return self.only_look(&url, &rounds, &session, stop);
+            return self.only_look(&rounds, &places, &session, stop);
         }
-        let source = rounds.name();
+        let about = places.pause.about.clone();
         let carrying = Carrying {
             links: self.ssh.count(true),
             retry_for: self.times.retry_for(),
@@ -151,7 +150,8 @@ impl Migrate {
             Course { rounds, session: Arc::new(session), places, carrying, plan, audience, rounds_done: 0 };
         match course.run(stop) {
             Ok(downtime) => {
-                let there = report::There { source: &source, url: &url, digest: self.digest };
+                let About { source, target, host } = &about;
+                let there = report::There { source, target, host, digest: self.digest };
                 teller.tell(&there.summary(&downtime), || report::end_as_json(Some(&downtime)));
                 Ok(())
             }

@@ -1,7 +1,8 @@
 //! Whether a volume of some size could be received here, for those who only ask: past the guards, and no further.
 //!
 //! In: a target's name. Out: what the user should know, or a guard's refusal. Nothing is written, made or made active;
-//! so what can only be seen of a device that is there is not seen of an LV that is not active.
+//! so what can only be seen of a device that is there is not seen of an LV that is not active. What lvpipes that were
+//! killed have left is cleaned up, as by any run.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,9 +12,11 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use super::lvm::{LogicalVolume, Lvm, check_new};
+use super::open_source::clean_up;
 use super::open_target::{refuse_new_device, refuse_own_source};
 use super::{BlockTarget, Discards, Expected, FileTarget, NewVolume, guards};
 use crate::error::{Error, Result};
+use crate::reserve::Reservations;
 use crate::stop::Stop;
 
 /// Looks at a target for all of a volume of `size` bytes, which is read by who `identity` says
@@ -23,8 +26,11 @@ use crate::stop::Stop;
 /// A guard's, as [`open_target`](super::open_target()) would give it; or the system's.
 pub fn consider_target(name: &str, size: u64, identity: Option<&str>, stop: &Stop) -> Result<Vec<String>> {
     let expected = Expected { size: Some(size), source: identity, ..Expected::default() };
-    if let Some(volume) = Lvm::default().resolve(name)? {
-        return consider_lv(&volume, expected, stop);
+    let lvm = Lvm::default();
+    if let Some(volume) = lvm.resolve(name)? {
+        let mut notices = clean_up(&lvm, &Reservations::open(), stop)?;
+        notices.extend(consider_lv(&volume, expected, stop)?);
+        return Ok(notices);
     }
     let path = Path::new(name);
     let metadata = match fs::metadata(path) {
@@ -52,9 +58,12 @@ pub fn consider_target(name: &str, size: u64, identity: Option<&str>, stop: &Sto
 ///
 /// # Errors
 /// A guard's, as [`create_target`](super::create_target) would give it.
-pub fn consider_new(new: &NewVolume) -> Result<Vec<String>> {
-    check_new(&Lvm::default(), new.vg(), new.pool(), new.name())?;
-    Ok(vec![format!("{}/{} would be made, in pool {}", new.vg(), new.name(), new.pool())])
+pub fn consider_new(new: &NewVolume, stop: &Stop) -> Result<Vec<String>> {
+    let lvm = Lvm::default();
+    let mut notices = clean_up(&lvm, &Reservations::open(), stop)?;
+    check_new(&lvm, new.vg(), new.pool(), new.name())?;
+    notices.push(format!("{}/{} would be made, in pool {}", new.vg(), new.name(), new.pool()));
+    Ok(notices)
 }
 
 fn consider_lv(volume: &LogicalVolume, expected: Expected<'_>, stop: &Stop) -> Result<Vec<String>> {

@@ -29,6 +29,8 @@ mod resume;
 mod resume_piped;
 /// What was sent is what is received, over one link and over many.
 mod round_trip;
+/// The rounds of a migration, at their far side.
+mod rounds;
 /// A far side that takes one transfer after the other.
 mod session;
 /// Several receivers at once.

@@ -57,14 +57,14 @@ impl<'a> Migration<'a> {
     /// Only what ends the session: what ended the run, or that the sender is gone.
     pub(super) fn round(&mut self, commander: &Commander, target: &str, create: bool) -> Result<()> {
         let arrivals = commander.arrivals(self.stop)?;
-        if let Err(error) = self.receive(arrivals, target, create) {
+        if let Err(error) = self.receive(commander, arrivals, target, create) {
             self.end();
             self.stop.check().map_err(|_| error)?;
         }
         Ok(())
     }
 
-    fn receive(&mut self, arrivals: Arrivals, name: &str, create: bool) -> Result<()> {
+    fn receive(&mut self, commander: &Commander, arrivals: Arrivals, name: &str, create: bool) -> Result<()> {
         let Arrivals { first: (link, prelude), more, .. } = arrivals;
         let prepared = self.prepare_round(&prelude, name, create);
         let (receiving, target, incarnation) = match prepared {
@@ -82,7 +82,8 @@ impl<'a> Migration<'a> {
             retry_for: self.both.retry_for(),
             notice: Box::new(|_| {}),
         };
-        let received = collect(link, more, target, collecting);
+        let stop = collecting.receiving.stop.clone();
+        let received = commander.while_it_is_there(&stop, || collect(link, more, target, collecting));
         if let Some(arriving) = &mut self.arriving {
             match &received {
                 Ok(_) => arriving.state = state,
@@ -210,7 +211,7 @@ pub(super) fn consider(
     stop: &Stop,
 ) -> Result<Vec<String>> {
     match create {
-        true => consider_new(&name.parse().map_err(|why: String| wrong_name(name, &why))?),
+        true => consider_new(&name.parse().map_err(|why: String| wrong_name(name, &why))?, stop),
         false => consider_target(name, size, identity, stop),
     }
 }

@@ -5,17 +5,17 @@ use std::io::Write;
 use super::Migrate;
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
-use crate::link::ssh::{Session, SshUrl};
-use crate::migrate::Order;
+use crate::link::ssh::Session;
+use crate::migrate::{Order, Places};
 use crate::stop::Stop;
 use crate::volume::Rounds;
 
 impl Migrate {
     /// Has the far side look at the target, and says what would be done. Nothing is written on either side.
-    pub(super) fn only_look(&self, url: &SshUrl, rounds: &Rounds, session: &Session, stop: &Stop) -> Result<()> {
+    pub(super) fn only_look(&self, rounds: &Rounds, places: &Places, session: &Session, stop: &Stop) -> Result<()> {
         let used = rounds.used(stop)?;
         let order = Order::Consider {
-            target: url.target.clone(),
+            target: places.target.clone(),
             create: self.create,
             size: rounds.size(),
             identity: rounds.identity(),
@@ -27,8 +27,8 @@ impl Migrate {
             ByteSize(used),
             rounds.name(),
             ByteSize(rounds.size()),
-            url.target,
-            url.host
+            places.pause.about.target,
+            places.pause.about.host
         );
         let limit = self.downtime.0.as_secs_f64();
         text += &format!("further rounds what is written meanwhile, until that would take {limit} s or less\n");

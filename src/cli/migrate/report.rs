@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::byte_size::ByteSize;
-use crate::link::ssh::SshUrl;
 use crate::migrate::{Downtime, RoundReport};
 use crate::wire::DigestKind;
 
@@ -45,14 +44,15 @@ fn seconds(time: Duration) -> String {
 /// Where the volume is now.
 pub(super) struct There<'a> {
     pub(super) source: &'a str,
-    pub(super) url: &'a SshUrl,
+    pub(super) target: &'a str,
+    pub(super) host: &'a str,
     pub(super) digest: DigestKind,
 }
 
 impl There<'_> {
     /// The lines at the end.
     pub(super) fn summary(&self, downtime: &Downtime) -> String {
-        let There { source, url, digest } = self;
+        let There { source, target, host, digest } = self;
         let pieces = [
             ("pause", downtime.pause),
             ("snapshot", downtime.snapshot),
@@ -68,7 +68,7 @@ impl There<'_> {
         let (total, number, last) =
             (seconds(downtime.total), downtime.last.number, ByteSize(downtime.last.written));
         format!(
-            "lvpipe migrate: {source} is at {url} now: downtime {total}: {}; round {number} was the last, with {last}; \
+            "lvpipe migrate: {source} is {target} at {host} now: downtime {total}: {}; round {number} was the last, with {last}; \
              {verified}\n  {source} here is as it was when it was paused, and must not be used again",
             pieces.join(", ")
         )
@@ -197,11 +197,10 @@ mod tests {
 
     #[test]
     fn the_end_tells_the_downtime_and_what_it_was_for() {
-        let url = "ssh://root@host/vg/vm2".parse().expect("a url");
-        let there = There { source: "vg/vm1", url: &url, digest: DigestKind::Sha256 };
+        let there = There { source: "vg/vm1", target: "vg/vm2", host: "root@host", digest: DigestKind::Sha256 };
         assert_eq!(
             there.summary(&downtime()),
-            "lvpipe migrate: vg/vm1 is at ssh://root@host/vg/vm2 now: downtime 0.83 s: pause 0.05 s, snapshot 0.40 s, \
+            "lvpipe migrate: vg/vm1 is vg/vm2 at root@host now: downtime 0.83 s: pause 0.05 s, snapshot 0.40 s, \
              transfer 0.20 s, done 0.10 s, resume 0.08 s; round 3 was the last, with 4.00 MiB; sha256 verified\n  \
              vg/vm1 here is as it was when it was paused, and must not be used again"
         );
