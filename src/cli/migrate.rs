@@ -115,12 +115,14 @@ pub struct Migrate {
 impl Migrate {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let url = self.url()?;
+        let target = self.name_there(&url)?;
         self.ssh.refuse_links_beside_none("cannot migrate")?;
         let workshop = self.resources.workshop(self.part_size, self.compress.work())?;
         let teller = Teller { messages: &self.messages, console: Arc::default() };
         let (rounds, notices) = Rounds::open(&self.source, stop)?;
         notices.iter().for_each(|notice| teller.notice(notice));
-        let places = self.places(&url, rounds.name())?;
+        let about = About { source: rounds.name(), target, host: url.host.clone() };
+        let places = self.places(&url, about.clone());
         if places.pause.undo.is_none() && !self.dry_run {
             let source = rounds.name();
             teller.notice(&format!("without --unpause, {source} stays paused if the last of it fails"));
@@ -129,7 +131,6 @@ impl Migrate {
         if self.dry_run {
             return self.only_look(&rounds, &places, &session, stop);
         }
-        let about = places.pause.about.clone();
         let carrying = Carrying {
             links: self.ssh.count(true),
             retry_for: self.times.retry_for(),
@@ -174,23 +175,24 @@ impl Migrate {
         Ok(url)
     }
 
-    fn places(&self, url: &SshUrl, source: String) -> Result<Places> {
+    /// What the target is called when it is there.
+    fn name_there(&self, url: &SshUrl) -> Result<String> {
+        if !self.create {
+            return Ok(url.target.clone());
+        }
         let wrong = |why: String| Error::usage("cannot create target", &url.target, why);
-        let target = match self.create {
-            true => {
-                let new: NewVolume = url.target.parse().map_err(wrong)?;
-                format!("{}/{}", new.vg(), new.name())
-            }
-            false => url.target.clone(),
-        };
-        let about = About { source, target, host: url.host.clone() };
-        Ok(Places {
+        let new: NewVolume = url.target.parse().map_err(wrong)?;
+        Ok(format!("{}/{}", new.vg(), new.name()))
+    }
+
+    fn places(&self, url: &SshUrl, about: About) -> Places {
+        Places {
             target: url.target.clone(),
             create: self.create,
             pause: Pause { command: self.pause.clone(), undo: self.unpause.clone(), about },
             done: self.done.clone(),
             resume: self.resume.clone(),
-        })
+        }
     }
 }
 

@@ -157,9 +157,9 @@ impl Course<'_> {
     pub fn run(mut self, stop: &Stop) -> Result<Downtime> {
         let result = self.rounds(stop).and_then(|()| self.switch(stop));
         let Course { rounds, session, audience, .. } = self;
-        // The far side first: here it may be LVM that takes long, and there it is lvpipe that waits.
-        end(&session);
+        // Here first: a pool that has run full holds the source's user up until the snapshots are gone.
         rounds.abandon().iter().for_each(|left| (audience.notice)(left));
+        end(&session);
         result
     }
 
@@ -267,6 +267,7 @@ impl Course<'_> {
     /// Pauses, brings the rest over, and hands on to the far side.
     fn switch(&mut self, stop: &Stop) -> Result<Downtime> {
         self.session.ask::<()>(&Order::Ready, stop)?;
+        self.rounds.wait_for_removal();
         let begun = Instant::now();
         let paused = self.places.pause.clone().begin(stop)?;
         let pause = begun.elapsed();

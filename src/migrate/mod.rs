@@ -7,11 +7,13 @@
 
 mod commands;
 mod course;
+mod fields;
 mod order;
 mod pause;
 pub mod plan;
 
 pub use commands::{About, Output};
 pub use course::{Audience, Carrying, Course, Downtime, Places, RoundReport};
+pub use fields::JSON_FIELDS;
 pub use order::{Order, Switched};
 pub use pause::{Pause, Paused};

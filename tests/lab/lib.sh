@@ -263,13 +263,15 @@ no_ssh() {
 	EOF
 }
 
-# is_used VG/LV: from now on $user writes to it, through a file system: numbered records at the end of one file, each
-# forced to the disk before its number is put into the file `forced`; noise to random places of another; and a third
-# comes and goes, its blocks being discarded.
+# is_used VG/LV [OPTION...]: from now on $user writes to it, through a file system that is made with these options:
+# numbered records at the end of one file, each forced to the disk before its number is put into the file `forced`;
+# noise to random places of another; and a third comes and goes, its blocks being discarded.
 is_used() {
-	mke2fs -q -t ext4 "/dev/$1"
-	mount -o discard "/dev/$1" /mnt
-	dd if=/dev/urandom of=/mnt/noise bs=1M count=16 conv=fsync status=none
+	volume=$1
+	shift
+	mke2fs -q -t ext4 "$@" "/dev/$volume"
+	mount -o discard "/dev/$volume" /mnt
+	dd if=/dev/urandom of=/mnt/noise bs=1M count=4 conv=fsync status=none
 	dd if=/dev/urandom of=/mnt/still bs=64k count=16 conv=fsync status=none
 	still=$(digest /mnt/still)
 	perl -e '
@@ -284,7 +286,7 @@ is_used() {
 			syswrite($forced, sprintf("%9d\n", $n)) or die "forced: $!";
 			if ($n % 20 == 0) {
 				sysread($random, my $block, 16384);
-				sysseek($noise, 16384 * int(rand(1024)), 0);
+				sysseek($noise, 16384 * int(rand(256)), 0);
 				syswrite($noise, $block) or die "noise: $!";
 			}
 			if ($n % 100 == 0) {

@@ -19,6 +19,8 @@ mod activation;
 mod ending;
 /// Connections that break, lie, die and crawl: what was sent arrives, and the run ends.
 mod faults;
+/// Migrations that are refused.
+mod migrate;
 /// Receivers started over ssh: a stand-in for it, and the real one.
 mod over_ssh;
 /// What a receiver or a sender refuses is told on the other side; strangers are dropped.

@@ -153,6 +153,7 @@ fn thousandths(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migrate::JSON_FIELDS;
     use crate::volume::Pending;
 
     fn later() -> RoundReport {
@@ -204,6 +205,16 @@ mod tests {
              transfer 0.20 s, done 0.10 s, resume 0.08 s; round 3 was the last, with 4.00 MiB; sha256 verified\n  \
              vg/vm1 here is as it was when it was paused, and must not be used again"
         );
+    }
+
+    #[test]
+    fn the_manual_names_all_fields() {
+        for line in [round_as_json(&later()), end_as_json(Some(&downtime()))] {
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).expect("JSON");
+            for name in object.keys() {
+                assert!(JSON_FIELDS.iter().any(|(field, _, _)| field == name), "{name}");
+            }
+        }
     }
 
     #[test]
