@@ -3,6 +3,8 @@
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
+mod replica;
+
 use std::io;
 
 use clap::Args;
@@ -43,6 +45,7 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
+                Order::Replica(order) => self.replica(&commander, order, stop)?,
                 Order::End => return commander.answer(Ok(()), stop),
             }
         }

@@ -14,6 +14,8 @@ pub enum Order {
         /// Whether the target is `VG/POOL:NAME`, a thin volume to be made.
         create: bool,
     },
+    /// One of a replica's.
+    Replica(crate::replicate::order::Order),
     /// There are no more: let go of what is held. The answer says that this is done.
     End,
 }

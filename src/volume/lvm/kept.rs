@@ -69,6 +69,16 @@ impl Lvm {
         Ok(kept)
     }
 
+    /// Takes a tag from a snapshot.
+    ///
+    /// # Errors
+    /// LVM's words.
+    pub fn untag_kept(&self, kept: &Kept, tag: &str) -> Result<()> {
+        let Kept { volume: LogicalVolume { uuid, vg, .. }, .. } = kept;
+        let selection = format!("lv_uuid={}", quoted(uuid));
+        self.run("lvchange", &["-qq", "--deltag", tag, "--select", &selection, vg]).map(drop)
+    }
+
     /// Removes a snapshot, if it still bears the tag by which it was found. One that is gone is removed already.
     ///
     /// # Errors
