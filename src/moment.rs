@@ -87,9 +87,15 @@ mod tests {
             assert_eq!(Moment(seconds).to_string(), text);
             assert_eq!(text.parse(), Ok(Moment(seconds)));
         }
-        for text in
-            ["", "20261123T022506", "20261123T022506Zx", "20260230T000000Z", "2026112 T022506Z", "19691231T235959Z", "+0261123T022506Z"]
-        {
+        for text in [
+            "",
+            "20261123T022506",
+            "20261123T022506Zx",
+            "20260230T000000Z",
+            "2026112 T022506Z",
+            "19691231T235959Z",
+            "+0261123T022506Z",
+        ] {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }
         assert_eq!(Moment(Moment::ENDS.1).next(), Moment(Moment::ENDS.1));

@@ -32,7 +32,7 @@ pub struct LogicalVolume {
     /// Its node under /dev/mapper, which exists while it is active.
     pub path: PathBuf,
     /// The ten letters of lvs(8).
-    attributes: String,
+    pub(super) attributes: String,
 }
 
 impl LogicalVolume {

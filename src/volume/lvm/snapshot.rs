@@ -3,13 +3,23 @@
 //! In: a thin LV, mounted or not. LVM suspends it for the moment of the snapshot, which makes file systems on it
 //! write out what they hold. Out: the snapshot, active, read-only.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use nix::sys::stat;
+
 use super::held::HeldLv;
+use super::resolve::lv_uuid;
 use super::{LogicalVolume, Lvm};
 use crate::error::{Error, Result, Status};
 use crate::reserve::Reservations;
 
 /// The longest name that device-mapper takes, less the NUL: DM_NAME_LEN in linux/dm-ioctl.h.
 const LONGEST_DEVICE_NAME: usize = 127;
+
+/// The letters of lvs(8) for what is taken here: thin, read-only, active, left out of automatic activation.
+const AS_TAKEN: &str = "Vri-a-tz-k";
 
 /// The snapshot; removed on drop. Close its device before: what is open cannot be removed.
 #[derive(Debug)]
@@ -34,7 +44,10 @@ impl TemporarySnapshot {
         arguments.push(&origin_name);
         let taken = lvm.run("lvcreate", &arguments);
         taken.map_err(|why| why.way_out("if nobody writes to it: --no-snapshot sends it without"))?;
-        let volume = held.find()?.filter(LogicalVolume::is_active);
+        let volume = match seen_by_its_device(origin, &name, &held) {
+            Some(volume) => Some(volume),
+            None => held.find()?.filter(LogicalVolume::is_active),
+        };
         let volume = volume.ok_or_else(|| {
             Error::new(Status::Io, "cannot use a snapshot", held.full_name(), "LVM does not make it active")
                 .way_out("see activation/volume_list in lvm.conf")
@@ -57,6 +70,29 @@ impl TemporarySnapshot {
     pub fn abandon(mut self) -> Option<String> {
         self.held.abandon()
     }
+}
+
+/// The snapshot that LVM has just made, as its device tells: to ask LVM would take as long as the snapshot itself, and
+/// somebody may be waiting for it. `None` where there is no such device, which is for LVM to explain.
+fn seen_by_its_device(origin: &LogicalVolume, name: &str, held: &HeldLv) -> Option<LogicalVolume> {
+    let escaped = |name: &str| name.replace('-', "--");
+    let path = PathBuf::from(format!("/dev/mapper/{}-{}", escaped(&origin.vg), escaped(name)));
+    let number = fs::metadata(&path).ok()?.rdev();
+    let told = format!("/sys/dev/block/{}:{}", stat::major(number), stat::minor(number));
+    let uuid = fs::read_to_string(format!("{told}/dm/uuid")).ok()?;
+    let sectors: u64 = fs::read_to_string(format!("{told}/size")).ok()?.trim().parse().ok()?;
+    Some(LogicalVolume {
+        vg: origin.vg.clone(),
+        name: name.into(),
+        uuid: lv_uuid(uuid.trim_end())?,
+        size: sectors.checked_mul(512)?,
+        pool: origin.pool.clone(),
+        thin_id: None,
+        origin: Some(origin.name.clone()),
+        tags: held.tags().map(String::from).to_vec(),
+        path,
+        attributes: AS_TAKEN.into(),
+    })
 }
 
 /// A name for a snapshot of this LV that no other has.
