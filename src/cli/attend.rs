@@ -37,6 +37,8 @@ impl Attend {
         let way_out = "it is for `lvpipe migrate` and `lvpipe replicate` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
         let commander = Commander { turns: Turns::new(from, to), beside };
+        // What became of a replica's last transfer.
+        let mut received = Ok(());
         while let Some(order) = commander.next_order(stop)? {
             match order {
                 Order::Receive { target, create } => {
@@ -45,7 +47,7 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
-                Order::Replica(order) => self.replica(&commander, order, stop)?,
+                Order::Replica(order) => self.replica(&commander, order, &mut received, stop)?,
                 Order::End => return commander.answer(Ok(()), stop),
             }
         }
@@ -53,11 +55,16 @@ impl Attend {
     }
 
     fn receive(&self, commander: &Commander, target: String, create: bool, stop: &Stop) -> Result<()> {
-        let stop = stop.child();
-        let arrivals = commander.arrivals(&stop)?;
         let recv = Recv::behind_ssh(target, create, self.both.clone(), self.resources.clone())?;
-        recv.receive_links(arrivals, &stop)
+        receive(commander, &recv, stop)
     }
+}
+
+/// Receives the transfer that was announced last. What ends it does not end the run.
+fn receive(commander: &Commander, recv: &Recv, stop: &Stop) -> Result<()> {
+    let stop = stop.child();
+    let arrivals = commander.arrivals(&stop)?;
+    recv.receive_links(arrivals, &stop)
 }
 
 /// Who gives the orders.

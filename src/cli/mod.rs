@@ -14,6 +14,7 @@ pub mod mbuffer;
 mod patience;
 mod pull;
 mod recv;
+mod replicate;
 mod send;
 mod serve;
 mod shared;
@@ -60,6 +61,7 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Replicate(Box<replicate::Replicate>),
     Serve(serve::Serve),
     Pull(pull::Pull),
     Map(map::Map),
@@ -117,6 +119,7 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Replicate(replicate) => replicate.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
         Task::Pull(pull) => pull.run(&stop),
         Task::Map(map) => map.run(&stop),

@@ -9,15 +9,16 @@
 
 use std::ffi::OsStr;
 
-use super::order::{CopyOf, Found, Holds, Keep, Snapshot, TargetName, There};
+use super::order::{Begun, CopyOf, Found, Holds, Keep, Snapshot, TargetName, There};
 use super::prune::prune_to;
 use crate::error::{Error, Result};
-use crate::journal::Journal;
+use crate::journal::{About, Journal};
 use crate::moment::Moment;
 use crate::reserve::Reservations;
 use crate::stop::Stop;
 use crate::volume::lvm::{CreatedLv, Kept, LogicalVolume, Lvm, holds_tag};
-use crate::volume::{FoundTarget, NewVolume, Standing, State, TargetKind, find_target};
+use crate::volume::{FoundTarget, JournalPlace, NewVolume, Standing, State, TargetKind, find_target};
+use crate::wire::DigestKind;
 
 /// On every snapshot that is kept of a target.
 const RECEIVED: &str = "lvpipe.received";
@@ -28,7 +29,7 @@ const RECEIVED: &str = "lvpipe.received";
 /// A guard's for what cannot be a target; LVM's, or the system's.
 pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
     let (found, place) = find(target, stop)?;
-    let begun = place.map_or(Ok(None), |place| Journal::about(&place))?.and_then(|about| about.lineage.uuid);
+    let begun = place.map_or(Ok(None), |place| Journal::about(&place))?.and_then(begun);
     let Some(found) = found else { return Ok(Found { target: None, begun, notices: Vec::new() }) };
     let FoundTarget { kind, size, is_empty, standing, is_as_it_was, volume, notices } = found;
     let copy_of = volume.as_ref().and_then(LogicalVolume::copy_of).and_then(|text| text.parse().ok());
@@ -40,6 +41,12 @@ pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
     let (snapshots, holds) = (snapshots.collect(), holds(standing));
     let there = There { kind, size, is_empty, holds, is_as_it_was, copy_of, snapshots };
     Ok(Found { target: Some(there), begun, notices })
+}
+
+/// Without digests nothing of what is there can be compared.
+fn begun(about: About) -> Option<Begun> {
+    let digest = Some(about.digest).filter(|digest| *digest != DigestKind::None)?.to_string();
+    Some(Begun { snapshot: about.lineage.uuid?, part_size: about.part_size.bytes() as u64, digest })
 }
 
 fn holds(standing: Option<Standing>) -> Holds {
@@ -77,7 +84,13 @@ pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<()> {
 ///
 /// # Errors
 /// A guard's where it cannot be made; LVM's: the group may have no more room.
-pub fn prepare(target: &TargetName, source: &str, size: u64, in_full: bool, stop: &Stop) -> Result<Vec<String>> {
+pub fn prepare(
+    target: &TargetName,
+    source: &str,
+    size: u64,
+    becomes_copy: bool,
+    stop: &Stop,
+) -> Result<Vec<String>> {
     let lvm = Lvm::default();
     let mut notices = Vec::new();
     stop.check()?;
@@ -99,8 +112,9 @@ pub fn prepare(target: &TargetName, source: &str, size: u64, in_full: bool, stop
         lvm.extend(&volume, size)?;
         notices.push(format!("{} is made larger: the source is", volume.full_name()));
     }
-    if in_full {
-        lvm.set_to_be_copy_of(&volume, source)?;
+    if becomes_copy {
+        let copy_of = CopyOf { source: source.into(), state: None };
+        lvm.set_copy_of(&volume, &copy_of.to_string())?;
     }
     Ok(notices)
 }
@@ -168,8 +182,9 @@ fn snapshot_of(lvm: &Lvm, volume: &LogicalVolume, moment: Moment, holds: &str) -
     if let Some(taken) = lvm.take_kept(volume, moment, &tags)? {
         return Ok(Some(taken));
     }
-    let is_there =
-        kept(lvm, volume)?.iter().any(|kept| kept.moment == moment && tags.iter().all(|tag| kept.volume.has_tag(tag)));
+    let is_there = kept(lvm, volume)?
+        .iter()
+        .any(|kept| kept.moment == moment && tags.iter().all(|tag| kept.volume.has_tag(tag)));
     match is_there {
         true => Ok(None),
         false => {
@@ -193,10 +208,7 @@ fn new(target: &TargetName) -> Result<Option<NewVolume>> {
     target.create.then(|| target.name.parse().map_err(wrong)).transpose()
 }
 
-fn find(
-    target: &TargetName,
-    stop: &Stop,
-) -> Result<(Option<FoundTarget>, Option<crate::volume::JournalPlace>)> {
+fn find(target: &TargetName, stop: &Stop) -> Result<(Option<FoundTarget>, Option<JournalPlace>)> {
     find_target(OsStr::new(&target.name), new(target)?.as_ref(), stop)
 }
 

@@ -136,9 +136,9 @@ impl First {
     fn needs(&self, uuid: &str) -> bool {
         match self {
             First::Full => false,
-            First::Rest { snapshot: needed } | First::Delta { base: needed } | First::PutBack { base: needed, .. } => {
-                needed == uuid
-            }
+            First::Rest { snapshot: needed }
+            | First::Delta { base: needed }
+            | First::PutBack { base: needed, .. } => needed == uuid,
             First::Again { base, snapshot } => base == uuid || snapshot == uuid,
         }
     }

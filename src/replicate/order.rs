@@ -30,8 +30,9 @@ pub enum Order {
         source: String,
         /// Bytes of the volume that is to come.
         size: u64,
-        /// Whether all of it is to come, so that what the target holds now is of no use from here on.
-        in_full: bool,
+        /// Whether all of it is to come, to a target that holds nothing but an earlier copy, or nothing at all: if the
+        /// transfer breaks off, nobody need be asked before all of it is sent again.
+        becomes_copy: bool,
     },
     /// A transfer follows: receive it. Its end is the answer.
     Receive {
@@ -74,10 +75,21 @@ pub struct TargetName {
 pub struct Found {
     /// The target, if there is one.
     pub target: Option<There>,
-    /// The UUID of the snapshot of which a transfer was begun, if some of it is there and it can be gone on with.
-    pub begun: Option<String>,
+    /// A transfer that was begun, if some of it is there and it can be gone on with.
+    pub begun: Option<Begun>,
     /// What was cleaned up, or else is to be known.
     pub notices: Vec<String>,
+}
+
+/// A transfer that broke off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The UUID of the snapshot that was sent.
+    pub snapshot: String,
+    /// In parts of so many bytes.
+    pub part_size: u64,
+    /// With this digest.
+    pub digest: String,
 }
 
 /// A target that is there.
@@ -131,7 +143,7 @@ pub struct Snapshot {
 pub struct CopyOf {
     /// The source's UUID.
     pub source: String,
-    /// What it held then; `None` from the beginning of a copy in full to its end.
+    /// What it held then; `None` from before a copy in full to its end.
     pub state: Option<State>,
 }
 
@@ -168,6 +180,8 @@ impl There {
         let Some(copy_of) = self.copy_of.as_ref().filter(|copy_of| copy_of.source == source) else { return false };
         match (&copy_of.state, &self.holds) {
             (None, Holds::Unknown) => true,
+            // It did not come to the copy in full.
+            (None, Holds::At(_)) => self.is_as_it_was == Some(true),
             (Some(was), Holds::At(state)) => was == state && self.is_as_it_was != Some(false),
             (Some(was), Holds::Between { base, .. }) => was == base,
             _ => false,

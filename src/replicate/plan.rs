@@ -68,8 +68,8 @@ pub fn first(found: &Found, target: &str, here: Here<'_>) -> Result<(First, Opti
         Some(_) if here.full => Ok((plan.full(), Some(format!("all of it is sent, over what {target} holds")))),
         Some(there) => match &there.holds {
             Holds::Unknown => plan.over_unknown(there),
-            Holds::At(state) => plan.from(there, state),
-            Holds::Between { base, state } => plan.from_between(there, base, state),
+            Holds::At(state) => plan.after(there, state),
+            Holds::Between { base, state } => plan.after_between(there, base, state),
         },
     }
 }
@@ -87,8 +87,8 @@ impl Plan<'_> {
 
     /// All of the volume, or the rest of it.
     fn full(&self) -> First {
-        let begun = self.found.begun.as_ref().filter(|snapshot| self.here.snapshots.contains(*snapshot));
-        begun.map_or(First::Full, |snapshot| First::Rest { snapshot: snapshot.clone() })
+        let begun = self.found.begun.as_ref().filter(|begun| self.here.snapshots.contains(&begun.snapshot));
+        begun.map_or(First::Full, |begun| First::Rest { snapshot: begun.snapshot.clone() })
     }
 
     fn over_unknown(&self, there: &There) -> Result<(First, Option<String>)> {
@@ -96,11 +96,14 @@ impl Plan<'_> {
         if there.is_empty || there.is_copy_of(self.here.source) || first != First::Full {
             return Ok((first, None));
         }
-        Err(self.refused("it is not known what it holds: it has never had a copy of the source, or something else since")
+        Err(self
+            .refused(
+                "it is not known what it holds: it has never had a copy of the source, or something else since",
+            )
             .way_out("--full sends all of it; what it holds is lost then"))
     }
 
-    fn from(&self, there: &There, state: &State) -> Result<(First, Option<String>)> {
+    fn after(&self, there: &There, state: &State) -> Result<(First, Option<String>)> {
         if there.is_as_it_was == Some(false) {
             return self.over_what_was_written(there, state);
         }
@@ -108,14 +111,16 @@ impl Plan<'_> {
             return Ok((First::Delta { base: state.volume().into() }, None));
         }
         if let Some(put_back) = self.put_back(there) {
-            let notice = format!("the snapshot that {} holds is gone here: it is put back to an earlier one", self.target);
+            let notice =
+                format!("the snapshot that {} holds is gone here: it is put back to an earlier one", self.target);
             return Ok((put_back, Some(notice)));
         }
         if there.is_copy_of(self.here.source) {
             let notice = format!("no snapshot here is one that {} holds: all of it is sent", self.target);
             return Ok((First::Full, Some(notice)));
         }
-        Err(self.refused(&format!("it holds {state}, which is no snapshot here: it may be a copy of another volume"))
+        Err(self
+            .refused(&format!("it holds {state}, which is no snapshot here: it may be a copy of another volume"))
             .way_out("--full sends all of it; what it holds is lost then"))
     }
 
@@ -145,7 +150,7 @@ impl Plan<'_> {
         Some(First::PutBack { to: common.moment, base: common.state.volume().into() })
     }
 
-    fn from_between(&self, there: &There, base: &State, state: &State) -> Result<(First, Option<String>)> {
+    fn after_between(&self, there: &There, base: &State, state: &State) -> Result<(First, Option<String>)> {
         if self.has(base) && self.has(state) {
             let (base, snapshot) = (base.volume().into(), state.volume().into());
             return Ok((First::Again { base, snapshot }, None));
@@ -155,11 +160,16 @@ impl Plan<'_> {
             return Ok((put_back, Some(notice)));
         }
         if there.is_copy_of(self.here.source) {
-            let notice =
-                format!("a delta to {} broke off, of which a snapshot is gone here: all of it is sent", self.target);
+            let notice = format!(
+                "a delta to {} broke off, of which a snapshot is gone here: all of it is sent",
+                self.target
+            );
             return Ok((First::Full, Some(notice)));
         }
-        Err(self.refused(&format!("a delta to it broke off between {base} and {state}, one of which is no snapshot here"))
+        Err(self
+            .refused(&format!(
+                "a delta to it broke off between {base} and {state}, one of which is no snapshot here"
+            ))
             .way_out("--full sends all of it; what it holds is lost then"))
     }
 
@@ -170,7 +180,7 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::{CopyOf, Snapshot};
+    use super::super::order::{Begun, CopyOf, Snapshot};
     use super::*;
 
     fn state(text: &str) -> State {
@@ -187,7 +197,8 @@ mod tests {
 
     /// A thin target with snapshots s1 and s2, a copy of `vm` as of s2, and nobody has written to it.
     fn there(holds: Holds) -> There {
-        let snapshot = |moment: &str, of: &str| Snapshot { moment: moment.parse().expect("a moment"), state: state(of) };
+        let snapshot =
+            |moment: &str, of: &str| Snapshot { moment: moment.parse().expect("a moment"), state: state(of) };
         There {
             kind: TargetKind::Thin,
             size: 100,
@@ -197,6 +208,10 @@ mod tests {
             copy_of: Some(CopyOf { source: "vm".into(), state: Some(state("s2:5")) }),
             snapshots: vec![snapshot("20260101T000000Z", "s1:4"), snapshot("20260102T000000Z", "s2:5")],
         }
+    }
+
+    fn begun(snapshot: &str) -> Option<Begun> {
+        Some(Begun { snapshot: snapshot.into(), part_size: 1 << 20, digest: "sha256".into() })
     }
 
     fn found(target: There) -> Found {
@@ -223,7 +238,7 @@ mod tests {
     fn a_new_target_gets_all_of_it_or_the_rest() {
         let mut nothing = Found { target: None, begun: None, notices: Vec::new() };
         assert_eq!(decide(&nothing, &[], ""), Ok(First::Full));
-        nothing.begun = Some("s1".into());
+        nothing.begun = begun("s1");
         assert_eq!(decide(&nothing, &["s1"], ""), Ok(First::Rest { snapshot: "s1".into() }));
         assert_eq!(decide(&nothing, &["s2"], ""), Ok(First::Full), "the snapshot is gone");
     }
@@ -250,9 +265,9 @@ mod tests {
         unknown.is_empty = false;
         unknown.copy_of = Some(CopyOf { source: "vm".into(), state: None });
         assert_eq!(decide(&found(unknown.clone()), &[], ""), Ok(First::Full));
-        let mut begun = found(unknown.clone());
-        begun.begun = Some("s3".into());
-        assert_eq!(decide(&begun, &["s3"], ""), Ok(First::Rest { snapshot: "s3".into() }));
+        let mut rest = found(unknown.clone());
+        rest.begun = begun("s3");
+        assert_eq!(decide(&rest, &["s3"], ""), Ok(First::Rest { snapshot: "s3".into() }));
         // Another source's; and this one's, that something else was received into.
         for copy_of in [("other", None), ("vm", Some(state("s2:5")))] {
             unknown.copy_of = Some(CopyOf { source: copy_of.0.into(), state: copy_of.1 });
@@ -265,7 +280,8 @@ mod tests {
         assert_eq!(decide(&found(there(at("s2:5"))), &["s1"], ""), put_back("20260101T000000Z", "s1"));
         assert_eq!(decide(&found(there(at("s2:5"))), &[], ""), Ok(First::Full));
         let others = there(at("x:1"));
-        let refused = decide(&found(There { snapshots: Vec::new(), ..others }), &["s1"], "").expect_err("not a copy of it");
+        let refused =
+            decide(&found(There { snapshots: Vec::new(), ..others }), &["s1"], "").expect_err("not a copy of it");
         assert!(refused.contains("it holds x:1, which is no snapshot here"), "{refused}");
     }
 
@@ -289,7 +305,10 @@ mod tests {
     fn a_delta_that_broke_off_is_sent_again_or_gone_back_from() {
         let again = Ok(First::Again { base: "s2".into(), snapshot: "s3".into() });
         assert_eq!(decide(&found(there(between("s2:5", "s3:6"))), &["s2", "s3"], ""), again);
-        assert_eq!(decide(&found(there(between("s2:5", "s3:6"))), &["s1", "s2"], ""), put_back("20260102T000000Z", "s2"));
+        assert_eq!(
+            decide(&found(there(between("s2:5", "s3:6"))), &["s1", "s2"], ""),
+            put_back("20260102T000000Z", "s2")
+        );
         // Killed while it was put back.
         assert_eq!(decide(&found(there(between("s2:5", "s1:4"))), &["s1"], ""), put_back("20260101T000000Z", "s1"));
         let mut plain = there(between("s2:5", "s3:6"));

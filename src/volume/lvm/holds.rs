@@ -30,7 +30,7 @@ impl Lvm {
     /// # Errors
     /// LVM's words.
     pub fn set_holds(&self, volume: &LogicalVolume, holds: Option<&str>) -> Result<()> {
-        self.set_tags(volume, &[(HOLDS, holds)])
+        self.set_tag(volume, HOLDS, holds)
     }
 
     /// Keeps with the LV whose copy it is.
@@ -38,33 +38,22 @@ impl Lvm {
     /// # Errors
     /// LVM's words.
     pub fn set_copy_of(&self, volume: &LogicalVolume, source: &str) -> Result<()> {
-        self.set_tags(volume, &[(COPY_OF, Some(source))])
+        self.set_tag(volume, COPY_OF, Some(source))
     }
 
-    /// Keeps with the LV whose copy it is to be, and that it is not known any more what it holds, in one step.
-    ///
-    /// # Errors
-    /// LVM's words.
-    pub fn set_to_be_copy_of(&self, volume: &LogicalVolume, source: &str) -> Result<()> {
-        self.set_tags(volume, &[(COPY_OF, Some(source)), (HOLDS, None)])
-    }
-
-    fn set_tags(&self, volume: &LogicalVolume, values: &[(&str, Option<&str>)]) -> Result<()> {
+    fn set_tag(&self, volume: &LogicalVolume, prefix: &str, value: Option<&str>) -> Result<()> {
         let now = self.find_by_uuid(&volume.uuid)?;
-        let mut arguments = vec!["-qq".to_string()];
-        for (prefix, value) in values {
-            let new = value.map(|value| format!("{prefix}{value}"));
-            let old = now.iter().flat_map(|now| &now.tags).filter(|tag| tag.starts_with(prefix));
-            let (same, old): (Vec<_>, Vec<_>) = old.partition(|tag| Some(*tag) == new.as_ref());
-            arguments.extend(old.into_iter().flat_map(|tag| ["--deltag".into(), tag.clone()]));
-            let new = new.filter(|_| same.is_empty());
-            arguments.extend(new.into_iter().flat_map(|tag| ["--addtag".into(), tag]));
-        }
+        let new = value.map(|value| format!("{prefix}{value}"));
+        let old = now.iter().flat_map(|now| &now.tags).filter(|tag| tag.starts_with(prefix));
+        let (same, old): (Vec<_>, Vec<_>) = old.partition(|tag| Some(*tag) == new.as_ref());
+        let mut arguments = vec!["-qq"];
+        arguments.extend(old.iter().flat_map(|tag| ["--deltag", tag.as_str()]));
+        arguments.extend(new.as_deref().filter(|_| same.is_empty()).into_iter().flat_map(|tag| ["--addtag", tag]));
         if arguments.len() == 1 {
             return Ok(());
         }
-        arguments.extend(["--select".into(), format!("lv_uuid={}", quoted(&volume.uuid)), volume.vg.clone()]);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let selection = format!("lv_uuid={}", quoted(&volume.uuid));
+        arguments.extend(["--select", &selection, &volume.vg]);
         self.run("lvchange", &arguments).map(drop)
     }
 }
