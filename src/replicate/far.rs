@@ -17,7 +17,7 @@ use crate::moment::Moment;
 use crate::reserve::Reservations;
 use crate::stop::Stop;
 use crate::volume::lvm::{CreatedLv, Kept, LogicalVolume, Lvm, holds_tag};
-use crate::volume::{FoundTarget, JournalPlace, NewVolume, Standing, State, TargetKind, find_target};
+use crate::volume::{FoundTarget, JournalPlace, NewVolume, Standing, State, find_target, found_lv};
 use crate::wire::DigestKind;
 
 /// On every snapshot that is kept of a target.
@@ -36,7 +36,7 @@ pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
     let kept = volume.map_or(Ok(Vec::new()), |volume| kept(&Lvm::default(), &volume))?;
     let snapshots = kept.iter().filter_map(|kept| {
         let Standing::At { state, .. } = kept.volume.holds()?.parse().ok()? else { return None };
-        Some(Snapshot { moment: kept.moment, state })
+        Some(Snapshot { moment: kept.moment, state, size: kept.volume.size })
     });
     let (snapshots, holds) = (snapshots.collect(), holds(standing));
     let there = There { kind, size, is_empty, holds, is_as_it_was, copy_of, snapshots };
@@ -125,35 +125,23 @@ pub fn prepare(
 /// A guard's where it does not; LVM's.
 pub fn keep(target: &TargetName, source: &str, state: &State, moment: Moment, stop: &Stop) -> Result<Keep> {
     let lvm = Lvm::default();
-    let volume = resolve(&lvm, target)?;
-    let taken = match volume.as_ref().filter(|volume| volume.is_thin()) {
-        Some(volume) => {
-            let text = volume.holds().unwrap_or_default();
-            refuse_other(target, text.parse().ok(), state)?;
-            snapshot_of(&lvm, volume, moment, text)?
-        }
+    let Some(volume) = resolve(&lvm, target)? else {
+        refuse_other(target, find(target, stop)?.0, state)?;
+        return Ok(Keep::NewestOnly);
+    };
+    let taken = match volume.holds().filter(|_| volume.is_thin()) {
+        Some(holds) => snapshot_of(&lvm, &volume, moment, holds)?,
         None => None,
     };
     // After the snapshot was taken: what was written before that is in it.
-    let found = find(target, stop)?.0;
-    let checked = refuse_other(target, found.as_ref().and_then(|found| found.standing.clone()), state);
-    let is_as_it_was = found.as_ref().and_then(|found| found.is_as_it_was) != Some(false);
-    let checked = checked.and(if is_as_it_was {
-        Ok(())
-    } else {
-        let why = "somebody has written to it since the transfer ended: no snapshot is kept of it";
-        Err(Error::guard("cannot keep", &target.name, why))
-    });
+    let checked = refuse_other(target, Some(found_lv(&lvm, volume.clone(), stop)?), state);
     if let (Err(why), Some(taken)) = (&checked, &taken) {
         lvm.remove_kept(taken, RECEIVED).map_err(|_| why.clone())?;
     }
     checked?;
-    if let Some(volume) = &volume {
-        let copy_of = CopyOf { source: source.into(), state: Some(state.clone()) };
-        lvm.set_copy_of(volume, &copy_of.to_string())?;
-    }
-    let is_thin = found.is_some_and(|found| found.kind == TargetKind::Thin);
-    Ok(if is_thin { Keep::InSnapshot } else { Keep::NewestOnly })
+    let copy_of = CopyOf { source: source.into(), state: Some(state.clone()) };
+    lvm.set_copy_of(&volume, &copy_of.to_string())?;
+    Ok(if volume.is_thin() { Keep::InSnapshot } else { Keep::NewestOnly })
 }
 
 /// Removes all snapshots of the target but so many; a sentence for each that cannot be removed.
@@ -167,11 +155,16 @@ pub fn prune(target: &TargetName, keep: u32) -> Result<Vec<String>> {
     Ok(prune_to(&lvm, kept, keep, RECEIVED))
 }
 
-/// Refuses a target that does not hold this.
-fn refuse_other(target: &TargetName, standing: Option<Standing>, state: &State) -> Result<()> {
+/// Refuses a target that does not hold this, and nothing else.
+fn refuse_other(target: &TargetName, found: Option<FoundTarget>, state: &State) -> Result<()> {
+    let refused = |why: &str| Err(Error::guard("cannot keep", &target.name, why));
+    let (standing, is_as_it_was) = found.map_or((None, None), |found| (found.standing, found.is_as_it_was));
     match standing {
-        Some(Standing::At { state: now, .. }) if now == *state => Ok(()),
-        _ => Err(Error::guard("cannot keep", &target.name, "it does not hold what was sent")),
+        Some(Standing::At { state: now, .. }) if now == *state && is_as_it_was != Some(false) => Ok(()),
+        Some(Standing::At { state: now, .. }) if now == *state => {
+            refused("somebody has written to it since the transfer ended")
+        }
+        _ => refused("it does not hold what was sent"),
     }
 }
 

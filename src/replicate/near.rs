@@ -74,11 +74,14 @@ impl Near {
         Ok(bases)
     }
 
-    /// A snapshot by its UUID.
+    /// One of these snapshots, or another LV, by its UUID.
     ///
     /// # Errors
     /// When it is gone by now.
-    pub fn by_uuid(&self, uuid: &str) -> Result<LogicalVolume> {
+    pub fn by_uuid(&self, kept: &[Kept], uuid: &str) -> Result<LogicalVolume> {
+        if let Some(kept) = kept.iter().find(|kept| kept.volume.uuid == uuid) {
+            return Ok(kept.volume.clone());
+        }
         let gone = || Error::new(Status::Io, "snapshot lost", self.volume.full_name(), format!("{uuid} is gone"));
         self.lvm.find_by_uuid(uuid)?.ok_or_else(gone)
     }
@@ -122,12 +125,10 @@ impl Near {
         (stay, unsent.iter().filter_map(|kept| self.discard(kept)).collect())
     }
 
-    /// Removes all but so many snapshots, the newest; a sentence for each that cannot be removed.
-    ///
-    /// # Errors
-    /// When LVM cannot be asked.
-    pub fn prune(&self, keep: u32) -> Result<Vec<String>> {
-        Ok(prune_to(&self.lvm, self.snapshots()?, keep, &self.to))
+    /// Removes all of these snapshots, of which the oldest is the first, but so many; a sentence for each that cannot be
+    /// removed.
+    pub fn prune(&self, kept: Vec<Kept>, keep: u32) -> Vec<String> {
+        prune_to(&self.lvm, kept, keep, &self.to)
     }
 }
 

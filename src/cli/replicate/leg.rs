@@ -31,6 +31,8 @@ pub(super) struct Leg {
     pub(super) base: Option<LogicalVolume>,
     /// Whether all of it is sent, to a target that was a copy before or held nothing.
     pub(super) becomes_copy: bool,
+    /// Whether the target is smaller than the source.
+    pub(super) grows: bool,
     /// With what it goes on, if some of it is there already.
     pub(super) rest: Option<Rest>,
 }
@@ -138,9 +140,11 @@ impl Run<'_> {
         let (target, source) = (self.target.clone(), self.near.volume.uuid.clone());
         let size = sending.prelude.volume_size.unwrap_or_default();
         let becomes_copy = leg.becomes_copy;
-        let notices: Vec<String> =
-            self.ask(Order::Prepare { target: target.clone(), source, size, becomes_copy })?;
-        self.args.messages.notices(reporter, &notices);
+        if becomes_copy || leg.grows {
+            let prepare = Order::Prepare { target: target.clone(), source, size, becomes_copy };
+            let notices: Vec<String> = self.ask(prepare)?;
+            self.args.messages.notices(reporter, &notices);
+        }
         let receive = migrate::Order::Replica(Order::Receive { target, resume: leg.rest.is_some() });
         self.session.begin_transfer(&receive, self.stop)?;
         let (console, quiet) = (reporter.console(), self.args.messages.quiet);

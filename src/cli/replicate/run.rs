@@ -35,18 +35,21 @@ impl Run<'_> {
         self.say(found.notices.iter().map(|notice| format!("there: {notice}")));
         let kept = self.near.snapshots()?;
         let first = self.decide(&found, &kept)?;
-        let (kept, left) = self.near.discard_unsent(kept, &first);
+        let (mut kept, left) = self.near.discard_unsent(kept, &first);
         self.say(left);
         self.make_up_for(&found, &kept)?;
+        let size_there = size_there(&found, &first);
         let base = self.begin(first, &found, &kept)?;
         let snapshot = self.near.take(&kept, self.stop)?;
-        let keep = self.new_leg(&snapshot, base, &found)?;
+        let grows = size_there.is_some_and(|size| size < snapshot.volume.size);
+        let keep = self.new_leg(&snapshot, base, grows, &found)?;
         if keep == Keep::NewestOnly {
             self.say([format!("{} is no thin volume: only the newest state is there", self.destination)]);
         }
         let left: Vec<String> = self.ask(Order::Prune { target: self.target.clone(), keep: self.args.keep })?;
         self.say(left.iter().map(|left| format!("there: {left}")));
-        self.say(self.near.prune(self.args.keep)?);
+        kept.push(snapshot);
+        self.say(self.near.prune(kept, self.args.keep));
         self.session.ask(&migrate::Order::End, self.stop)
     }
 
@@ -81,17 +84,17 @@ impl Run<'_> {
     /// Does what comes first, up to the delta to a new snapshot; its base, unless all of it is to be sent.
     fn begin(&self, first: First, found: &Found, kept: &[Kept]) -> Result<Option<LogicalVolume>> {
         let earlier = |uuid: &str| -> Result<Leg> {
-            let volume = self.near.by_uuid(uuid)?;
+            let volume = self.near.by_uuid(kept, uuid)?;
             let moment = kept.iter().find(|kept| kept.volume.uuid == uuid).map(|kept| kept.moment);
             let moment = moment.unwrap_or_else(Moment::now);
-            Ok(Leg { volume, moment, base: None, becomes_copy: false, rest: None })
+            Ok(Leg { volume, moment, base: None, becomes_copy: false, grows: false, rest: None })
         };
         match first {
             First::Full => Ok(None),
-            First::Delta { base } => self.near.by_uuid(&base).map(Some),
+            First::Delta { base } => self.near.by_uuid(kept, &base).map(Some),
             First::PutBack { to, base } => {
                 let () = self.ask(Order::PutBack { target: self.target.clone(), to })?;
-                self.near.by_uuid(&base).map(Some)
+                self.near.by_uuid(kept, &base).map(Some)
             }
             First::Rest { snapshot } => {
                 let rest = found.begun.as_ref().and_then(Rest::of);
@@ -101,7 +104,7 @@ impl Run<'_> {
                 Ok(Some(leg.volume))
             }
             First::Again { base, snapshot } => {
-                let leg = Leg { base: Some(self.near.by_uuid(&base)?), ..earlier(&snapshot)? };
+                let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), ..earlier(&snapshot)? };
                 self.say([format!("a delta to {} broke off: it is sent again", self.destination)]);
                 self.leg(&leg)?;
                 Ok(Some(leg.volume))
@@ -110,7 +113,7 @@ impl Run<'_> {
     }
 
     /// Sends a new snapshot. One that is of no use to a later run is removed when that fails.
-    fn new_leg(&self, snapshot: &Kept, base: Option<LogicalVolume>, found: &Found) -> Result<Keep> {
+    fn new_leg(&self, snapshot: &Kept, base: Option<LogicalVolume>, grows: bool, found: &Found) -> Result<Keep> {
         let source = &self.near.volume.uuid;
         let becomes_copy =
             found.target.as_ref().is_none_or(|there| there.is_empty || there.is_copy_of(source)) && base.is_none();
@@ -118,7 +121,7 @@ impl Run<'_> {
         let is_thin = found.target.as_ref().is_some_and(|there| there.kind == TargetKind::Thin);
         let is_atomic = is_thin && base.is_some();
         let (volume, moment) = (snapshot.volume.clone(), snapshot.moment);
-        let leg = Leg { volume, moment, base, becomes_copy, rest: None };
+        let leg = Leg { volume, moment, base, becomes_copy, grows, rest: None };
         self.leg(&leg).inspect_err(|error| {
             let was_refused = matches!(error.status(), Status::Guard | Status::Peer | Status::Usage);
             if is_atomic || was_refused {
@@ -139,4 +142,14 @@ impl Run<'_> {
             notices.into_iter().for_each(|notice| _ = writeln!(io::stderr(), "lvpipe: {notice}"));
         }
     }
+}
+
+/// How large the target is when the delta to a new snapshot comes; `None` where it is made as large as that.
+fn size_there(found: &Found, first: &First) -> Option<u64> {
+    let there = found.target.as_ref()?;
+    let put_back = match first {
+        First::PutBack { to, .. } => there.snapshots.iter().find(|snapshot| snapshot.moment == *to),
+        _ => None,
+    };
+    Some(put_back.map_or(there.size, |snapshot| snapshot.size))
 }

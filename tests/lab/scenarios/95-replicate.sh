@@ -1,5 +1,5 @@
 # A copy is kept up to date by deltas, with as many snapshots on both sides as are asked for, each the same on both.
-# seconds: 400
+# seconds: 1500
 
 changes() {
 	scatter a/vm "$1" 12
