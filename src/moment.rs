@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 const FORM: &str = "%Y%m%dT%H%M%SZ";
 
@@ -15,7 +16,8 @@ const FORM: &str = "%Y%m%dT%H%M%SZ";
 pub const TEXT_LENGTH: usize = 16;
 
 /// A second, of the years 1970 to 9999.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Moment(i64);
 
 impl Moment {
@@ -32,6 +34,20 @@ impl Moment {
     #[must_use]
     pub fn next(self) -> Self {
         Moment((self.0 + 1).min(Self::ENDS.1))
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> String {
+        moment.to_string()
     }
 }
 

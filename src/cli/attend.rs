@@ -4,6 +4,7 @@
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
 mod migration;
+mod replica;
 
 use std::fs::File;
 use std::io;
@@ -49,6 +50,8 @@ impl Attend {
         let pipe = from.try_clone().map_err(|e| Error::io("cannot be started", "stdin", &e))?;
         let commander = Commander { turns: Turns::new(from, to), beside, pipe };
         let mut migration = Migration::new(&self.both, &self.resources, stop);
+        // What became of a replica's last transfer.
+        let mut received = Ok(());
         while let Some(order) = commander.next_order(stop)? {
             match order {
                 Order::Receive { target, create } => {
@@ -67,17 +70,23 @@ impl Attend {
                     migration.end();
                     return commander.answer(Ok(()), stop);
                 }
+                Order::Replica(order) => self.replica(&commander, order, &mut received, stop)?,
             }
         }
         Ok(())
     }
 
     fn receive(&self, commander: &Commander, target: String, create: bool, stop: &Stop) -> Result<()> {
-        let stop = stop.child();
-        let arrivals = commander.arrivals(&stop)?;
         let recv = Recv::behind_ssh(target, create, self.both.clone(), self.resources.clone())?;
-        recv.receive_links(arrivals, &stop)
+        receive(commander, &recv, stop)
     }
+}
+
+/// Receives the transfer that was announced last. What ends it does not end the run.
+fn receive(commander: &Commander, recv: &Recv, stop: &Stop) -> Result<()> {
+    let stop = stop.child();
+    let arrivals = commander.arrivals(&stop)?;
+    recv.receive_links(arrivals, &stop)
 }
 
 /// Who gives the orders.

@@ -15,6 +15,7 @@ mod migrate;
 mod patience;
 mod pull;
 mod recv;
+mod replicate;
 mod send;
 mod serve;
 mod shared;
@@ -62,6 +63,7 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Replicate(Box<replicate::Replicate>),
     Serve(serve::Serve),
     Pull(pull::Pull),
     Migrate(Box<migrate::Migrate>),
@@ -120,6 +122,7 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Replicate(replicate) => replicate.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
         Task::Pull(pull) => pull.run(&stop),
         Task::Migrate(migrate) => migrate.run(&stop),

@@ -45,6 +45,8 @@ pub enum Order {
         /// What the command is told.
         about: About,
     },
+    /// One of a replica's.
+    Replica(crate::replicate::order::Order),
     /// There are no more: let go of what is held. The answer says that this is done.
     End,
 }

@@ -69,7 +69,9 @@ pub fn find_target(
     };
     if let Some(volume) = volume {
         let journal = JournalPlace::of_lv(&volume);
-        return Ok((Some(found_lv(&lvm, volume, stop)?), Some(journal)));
+        let notices = clean_up(&lvm, &Reservations::open(), stop)?;
+        let found = found_lv(&lvm, volume, stop)?;
+        return Ok((Some(FoundTarget { notices: [notices, found.notices].concat(), ..found }), Some(journal)));
     }
     if new.is_some() {
         return Ok((None, None));
@@ -86,20 +88,22 @@ pub fn find_target(
     }
 }
 
-fn found_lv(lvm: &Lvm, volume: LogicalVolume, stop: &Stop) -> Result<FoundTarget> {
+/// Looks at an LV, of which LVM has just told this.
+///
+/// # Errors
+/// As [`find_target`].
+pub fn found_lv(lvm: &Lvm, volume: LogicalVolume, stop: &Stop) -> Result<FoundTarget> {
     let name = volume.full_name();
     if volume.is_thin_pool() {
         return Err(Error::guard("target refused", &name, "it is a thin pool, not a volume in it"));
     }
-    let reservations = Reservations::open();
-    let mut notices = clean_up(lvm, &reservations, stop)?;
-    let activation = Activation::of(lvm, &volume, &reservations)?;
+    let activation = Activation::of(lvm, &volume, &Reservations::open())?;
     let is_thin = volume.is_thin();
     // No tree is read where nothing is to be compared with it.
     let is_empty = is_thin && volume.holds().is_none() && stamp(&volume, stop)?.mapped.chunks == 0;
     let place = Place::Lv(lvm.clone(), Box::new(volume.clone()));
     let (standing, is_as_it_was) = standing(&place, &name, stop)?;
-    notices.extend(activation.map_or(Ok(None), Activation::end)?);
+    let notices = activation.map_or(Ok(None), Activation::end)?.into_iter().collect();
     Ok(FoundTarget {
         kind: if is_thin { TargetKind::Thin } else { TargetKind::Plain },
         size: volume.size,

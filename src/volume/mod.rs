@@ -43,7 +43,7 @@ pub use exec_target::{CommandGuard, ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
-pub use found_target::{FoundTarget, TargetKind, find_target};
+pub use found_target::{FoundTarget, TargetKind, find_target, found_lv};
 pub use handed_over::HandedOver;
 pub use held_state::held_state;
 pub use journal_place::{JournalPlace, find_journal};

@@ -154,6 +154,48 @@ grows() {
 	within 60 eval '[ "$(recorded '"$1"')" -ge $goal ]'
 }
 
+# stand_in_for_ssh: $RSH runs here what it is to run on any host, whose TCP is loopback's.
+stand_in_for_ssh() {
+	loopback
+	cat >rsh <<-'EOF'
+		[ "$1" != -G ] || { echo 'hostname 127.0.0.1'; exit 0; }
+		for command; do :; done
+		eval "exec $command"
+	EOF
+	RSH="sh $PWD/rsh"
+}
+
+# kept VG/LV: the snapshots that replicate keeps of it, by name, the oldest first.
+kept() {
+	lvs --noheadings -o lv_name -O lv_name --select "vg_name=${1%/*} && lv_name=~\"^${1#*/}[.]lvpipe-2\"" | tr -d ' '
+}
+
+# moments VG/LV: the moments of those.
+moments() {
+	kept "$1" | sed 's/.*lvpipe-//'
+}
+
+# replicates OPTION...: a run of `lvpipe replicate` that goes well; what it says is in the file `said`.
+replicates() {
+	lvpipe replicate --rsh "$RSH" "$@" 2>said || fail "status $?: $(cat said)"
+	cat said
+}
+
+# as_newest VG/LV VG/LV: the second holds what the newest kept snapshot of the first does, and maps as much; and so does
+# its own newest, which is of the same moment.
+as_newest() {
+	newest=${1%/*}/$(kept "$1" | tail -n 1)
+	lvchange -qq -ay -K "$newest"
+	equal "what $2 holds" "$(digest "/dev/$2")" "$(digest "/dev/$newest")"
+	equal 'mapped bytes' "$(mapped "$2")" "$(mapped "$newest")"
+	equal 'newest moments' "$(moments "$2" | tail -n 1)" "${newest##*-}"
+	lvchange -qq -an "$newest"
+	copied=${2%/*}/$(kept "$2" | tail -n 1)
+	lvchange -qq -ay -K "$copied"
+	equal "what $copied holds" "$(digest "/dev/$copied")" "$(digest "/dev/$2")"
+	lvchange -qq -an "$copied"
+}
+
 # figure NAME FILE: what the last JSON object in the file says.
 figure() {
 	grep '^{' "$2" | tail -n 1 | tr ',{}' '\n' | sed -n "s/^\"$1\"://p"

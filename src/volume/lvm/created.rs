@@ -128,6 +128,17 @@ impl HandedOverLv {
     }
 }
 
+impl Lvm {
+    /// Makes an LV so large, in bytes; LVM rounds up to whole extents of the group.
+    ///
+    /// # Errors
+    /// LVM's words: the group may have no more room.
+    pub fn extend(&self, volume: &LogicalVolume, size: u64) -> Result<()> {
+        let size = format!("{}b", size.div_ceil(512) * 512);
+        self.run("lvextend", &["-qq", "--size", &size, &volume.full_name()]).map(drop)
+    }
+}
+
 /// Refuses what would fail, before anything is done.
 pub(in crate::volume) fn check_new(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
     let full_name = format!("{vg}/{name}");

@@ -30,10 +30,14 @@ impl Lvm {
     /// # Errors
     /// LVM's words.
     pub fn set_holds(&self, volume: &LogicalVolume, holds: Option<&str>) -> Result<()> {
-        self.set_tag(volume, HOLDS, holds)
+        // They have changed since it was resolved, if it was done so at the beginning of the run.
+        match self.find_by_uuid(&volume.uuid)? {
+            Some(now) => self.set_tag(&now, HOLDS, holds),
+            None => self.set_tag(volume, HOLDS, holds),
+        }
     }
 
-    /// Keeps with the LV whose copy it is.
+    /// Keeps with an LV, of which LVM has just told this, whose copy it is.
     ///
     /// # Errors
     /// LVM's words.
@@ -42,9 +46,8 @@ impl Lvm {
     }
 
     fn set_tag(&self, volume: &LogicalVolume, prefix: &str, value: Option<&str>) -> Result<()> {
-        let now = self.find_by_uuid(&volume.uuid)?;
         let new = value.map(|value| format!("{prefix}{value}"));
-        let old = now.iter().flat_map(|now| &now.tags).filter(|tag| tag.starts_with(prefix));
+        let old = volume.tags.iter().filter(|tag| tag.starts_with(prefix));
         let (same, old): (Vec<_>, Vec<_>) = old.partition(|tag| Some(*tag) == new.as_ref());
         let mut arguments = vec!["-qq"];
         arguments.extend(old.iter().flat_map(|tag| ["--deltag", tag.as_str()]));

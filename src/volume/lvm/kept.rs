@@ -38,21 +38,16 @@ impl Lvm {
     /// When LVM refuses: the pool is full or needs repair, the group is exported, and so on, in its words.
     pub fn take_kept(&self, origin: &LogicalVolume, moment: Moment, tags: &[&str]) -> Result<Option<Kept>> {
         let name = name_of(origin, &moment.to_string());
-        if self.find(&origin.vg, &name)?.is_some() {
-            return Ok(None);
-        }
         let origin_name = origin.full_name();
         let mut arguments = vec!["--snapshot", "-qq", "--name", &name, "--permission=r", "--setactivationskip=y"];
         arguments.extend(tags.iter().flat_map(|tag| ["--addtag", tag]));
         arguments.push(&origin_name);
         let taken = self.run("lvcreate", &arguments);
         let found = self.find(&origin.vg, &name)?;
-        // Somebody may have been faster with the name since it was looked for.
-        let is_ours = |found: &LogicalVolume| tags.iter().all(|tag| found.has_tag(tag));
-        match taken {
-            Ok(_) => Ok(found.and_then(Kept::of)),
-            Err(_) if found.as_ref().is_some_and(|found| !is_ours(found)) => Ok(None),
-            Err(why) => Err(why),
+        match (taken, found) {
+            (Ok(_), found) => Ok(found.and_then(Kept::of)),
+            (Err(_), Some(_)) => Ok(None),
+            (Err(why), None) => Err(why),
         }
     }
 
@@ -67,6 +62,16 @@ impl Lvm {
         let mut kept: Vec<Kept> = found.filter_map(Kept::of).collect();
         kept.sort_by_key(|kept| kept.moment);
         Ok(kept)
+    }
+
+    /// Takes a tag from a snapshot.
+    ///
+    /// # Errors
+    /// LVM's words.
+    pub fn untag_kept(&self, kept: &Kept, tag: &str) -> Result<()> {
+        let Kept { volume: LogicalVolume { uuid, vg, .. }, .. } = kept;
+        let selection = format!("lv_uuid={}", quoted(uuid));
+        self.run("lvchange", &["-qq", "--deltag", tag, "--select", &selection, vg]).map(drop)
     }
 
     /// Removes a snapshot, if it still bears the tag by which it was found. One that is gone is removed already.
