@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded, select};
 
 use super::plan::{Carried, Next, Plan, Why};
-use super::{Order, Output, Pause, Paused, Switched};
+use super::{About, Order, Output, Pause, Paused, Switched};
 use crate::engine::send::{Input, Sending};
 use crate::engine::spread::{LinkCount, Terms, send_over};
 use crate::engine::{Compress, HeldAtTarget, Rate, Workshop, lineage};
@@ -316,7 +316,7 @@ impl Course<'_> {
                 Err(paused.undo(Error::new(Status::from_code(status), "not switched", name, reason)))
             }
             Err(error) if done.is_none() => {
-                let left = format!("{} there may have all of the volume, and nobody uses it", self.places.target);
+                let left = format!("{} there may have all of the volume, and nobody uses it", pause.about.target);
                 Err(paused.undo(error.also(left)))
             }
             Err(error) => {
@@ -330,12 +330,12 @@ impl Course<'_> {
     }
 
     fn resume(&self) -> Result<()> {
-        let Places { resume, pause, target, .. } = &self.places;
+        let Places { resume, pause, .. } = &self.places;
         let Some(resume) = resume else { return Ok(()) };
         pause.about.run("resume", resume, Output::Inherited, None).map_err(|error| {
-            let source = &pause.about.source;
+            let About { source, target, host } = &pause.about;
             error
-                .also(format!("all of {source} is in {target} at {}: resume it there", pause.about.host))
+                .also(format!("all of {source} is in {target} at {host}: resume it there"))
                 .also(format!("{source} here is still paused, and must not go on"))
         })
     }

@@ -20,9 +20,12 @@ lvremove -qqy a/plain a/off
 is_used a/vm
 
 step 'the pause command fails'
-begins --pause 'sh pause; exit 3'
+cp pause the-pause
+echo 'exit 3' >>pause
+begins
 ends 1
-says migrate.err 'the pause command failed: sh pause; exit 3'
+says migrate.err 'the pause command failed: sh pause: exit status: 3'
+mv the-pause pause
 [ -e unpaused ] || fail 'it was not unpaused'
 goes_on
 nothing_is_made
@@ -73,9 +76,10 @@ sh unpause && rm unpaused
 goes_on
 
 step 'the resume command fails'
-begins --resume 'exit 9'
+echo 'exit 9' >>resume
+begins
 ends 1
-says migrate.err 'the resume command failed: exit 9'
+says migrate.err 'the resume command failed: sh resume: exit status: 9'
 says migrate.err 'all of a/vm is in b/made at far: resume it there'
 says migrate.err 'a/vm here is still paused, and must not go on'
 is_paused
