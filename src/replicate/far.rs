@@ -23,6 +23,10 @@ use crate::wire::DigestKind;
 /// On every snapshot that is kept of a target.
 const RECEIVED: &str = "lvpipe.received";
 
+/// What a target holds while it is put back, instead of a base: no snapshot has this name, so a run that was killed then
+/// is not taken for a delta that broke off, and what was written to the target not for a part of one.
+const PUT_BACK: &str = "put-back";
+
 /// Looks what is there.
 ///
 /// # Errors
@@ -71,12 +75,9 @@ pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<()> {
         Ok(Standing::At { state, .. }) => state,
         _ => return Err(gone()),
     };
-    let base = match volume.holds().map(str::parse) {
-        Some(Ok(Standing::At { state, .. } | Standing::Between { base: state, .. })) => state,
-        _ => state.clone(),
-    };
+    let between = Standing::Between { base: PUT_BACK.parse().map_err(|_| gone())?, state };
     stop.check()?;
-    lvm.roll_back(&volume, &snapshot.volume, &Standing::Between { base, state }.to_string(), &text)?;
+    lvm.roll_back(&volume, &snapshot.volume, &between.to_string(), &text)?;
     snapshot_of(&lvm, &volume, to, &text).map(drop)
 }
 

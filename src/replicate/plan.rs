@@ -313,7 +313,10 @@ mod tests {
             put_back("20260102T000000Z", "s2")
         );
         // Killed while it was put back.
-        assert_eq!(decide(&found(there(between("s2:5", "s1:4"))), &["s1"], ""), put_back("20260101T000000Z", "s1"));
+        assert_eq!(
+            decide(&found(there(between("put-back", "s1:4"))), &["s1"], ""),
+            put_back("20260101T000000Z", "s1")
+        );
         let mut plain = there(between("s2:5", "s3:6"));
         (plain.kind, plain.snapshots) = (TargetKind::Plain, Vec::new());
         assert_eq!(decide(&found(plain.clone()), &["s2"], ""), Ok(First::Full));

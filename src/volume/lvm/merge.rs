@@ -22,10 +22,7 @@ impl Lvm {
     ) -> Result<()> {
         let name = target.full_name();
         let refused = |why: &str| Error::guard(what, &name, why);
-        let now = self.find_by_uuid(&target.uuid)?.ok_or_else(|| refused("it is gone"))?;
-        if now.is_open() {
-            return Err(refused("somebody has it open").way_out("close it and do the same again"));
-        }
+        self.refuse_open(what, target)?;
         self.run("lvconvert", &["-qq", "--yes", "--merge", &snapshot.full_name()])?;
         merged()?;
         // LVM puts it off where the target is open.
@@ -48,8 +45,21 @@ impl Lvm {
         between: &str,
         holds: &str,
     ) -> Result<()> {
+        let what = "cannot put back";
+        self.refuse_open(what, volume)?;
         self.set_holds(volume, Some(between))?;
-        self.merge("cannot put back", volume, snapshot, || Ok(()))?;
+        self.merge(what, volume, snapshot, || Ok(()))?;
         self.set_holds(volume, Some(holds))
+    }
+
+    fn refuse_open(&self, what: &str, volume: &LogicalVolume) -> Result<()> {
+        let refused = |why: &str| Error::guard(what, volume.full_name(), why);
+        match self.find_by_uuid(&volume.uuid)? {
+            None => Err(refused("it is gone")),
+            Some(now) if now.is_open() => {
+                Err(refused("somebody has it open").way_out("close it and do the same again"))
+            }
+            Some(_) => Ok(()),
+        }
     }
 }
