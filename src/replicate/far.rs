@@ -50,7 +50,8 @@ pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
 /// Without digests nothing of what is there can be compared.
 fn begun(about: About) -> Option<Begun> {
     let digest = Some(about.digest).filter(|digest| *digest != DigestKind::None)?.to_string();
-    Some(Begun { snapshot: about.lineage.uuid?, part_size: about.part_size.bytes() as u64, digest })
+    let part_size = about.part_size.bytes() as u64;
+    Some(Begun { snapshot: about.lineage.uuid?, base: about.lineage.base, part_size, digest })
 }
 
 fn holds(standing: Option<Standing>) -> Holds {

@@ -86,6 +86,8 @@ pub struct Found {
 pub struct Begun {
     /// The UUID of the snapshot that was sent.
     pub snapshot: String,
+    /// What it was since, of a delta.
+    pub base: Option<String>,
     /// In parts of so many bytes.
     pub part_size: u64,
     /// With this digest.

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::order::{Found, Holds, There};
+use super::order::{Begun, Found, Holds, There};
 use crate::error::{Error, Result};
 use crate::moment::Moment;
 use crate::volume::{State, TargetKind};
@@ -87,7 +87,8 @@ impl Plan<'_> {
 
     /// All of the volume, or the rest of it.
     fn full(&self) -> First {
-        let begun = self.found.begun.as_ref().filter(|begun| self.here.snapshots.contains(&begun.snapshot));
+        let is_begun = |begun: &&Begun| begun.base.is_none() && self.here.snapshots.contains(&begun.snapshot);
+        let begun = self.found.begun.as_ref().filter(is_begun);
         begun.map_or(First::Full, |begun| First::Rest { snapshot: begun.snapshot.clone() })
     }
 
@@ -180,7 +181,7 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::{Begun, CopyOf, Snapshot};
+    use super::super::order::{CopyOf, Snapshot};
     use super::*;
 
     fn state(text: &str) -> State {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     fn begun(snapshot: &str) -> Option<Begun> {
-        Some(Begun { snapshot: snapshot.into(), part_size: 1 << 20, digest: "sha256".into() })
+        Some(Begun { snapshot: snapshot.into(), base: None, part_size: 1 << 20, digest: "sha256".into() })
     }
 
     fn found(target: There) -> Found {
@@ -244,6 +245,8 @@ mod tests {
         nothing.begun = begun("s1");
         assert_eq!(decide(&nothing, &["s1"], ""), Ok(First::Rest { snapshot: "s1".into() }));
         assert_eq!(decide(&nothing, &["s2"], ""), Ok(First::Full), "the snapshot is gone");
+        nothing.begun = begun("s1").map(|begun| Begun { base: Some("s0:3".into()), ..begun });
+        assert_eq!(decide(&nothing, &["s1"], ""), Ok(First::Full), "it was a delta");
     }
 
     #[test]

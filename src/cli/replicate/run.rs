@@ -104,8 +104,11 @@ impl Run<'_> {
                 Ok(Some(leg.volume))
             }
             First::Again { base, snapshot } => {
-                let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), ..earlier(&snapshot)? };
-                self.say([format!("a delta to {} broke off: it is sent again", self.destination)]);
+                let begun = found.begun.as_ref().filter(|begun| begun.snapshot == snapshot);
+                let rest = begun.filter(|begun| begun.base.is_some()).and_then(Rest::of);
+                let how = if rest.is_some() { "it is gone on with" } else { "it is sent again" };
+                self.say([format!("a delta to {} broke off: {how}", self.destination)]);
+                let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), rest, ..earlier(&snapshot)? };
                 self.leg(&leg)?;
                 Ok(Some(leg.volume))
             }
