@@ -18,7 +18,6 @@
 //! - [`replicate`]: a copy that each run brings up to date: what there is on both sides, what comes next, what is kept.
 //! - [`migrate`]: what both sides of a migration or a replication say to each other, and when to switch.
 //! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
-//! - [`migrate`]: live migration: rounds of deltas, pause, last round, resume.
 //! - [`cli`]: a file a subcommand.
 
 pub mod byte_size;

@@ -3,24 +3,35 @@
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
+mod migration;
 mod replica;
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use nix::poll::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
 use super::links::LinkArgs;
 use super::recv::behind_ssh::{Beside, Greeted, greet};
 use super::recv::{Arrivals, Recv};
 use super::shared::Resources;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::link::Link;
 use crate::link::ssh::Reply;
 use crate::link::turns::Turns;
 use crate::migrate::Order;
 use crate::stop::Stop;
 use crate::wire::Prelude;
+use migration::{Migration, consider};
+
+/// How often it is looked whether the sender is still there.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
@@ -36,7 +47,9 @@ impl Attend {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let way_out = "it is for `lvpipe migrate` and `lvpipe replicate` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
-        let commander = Commander { turns: Turns::new(from, to), beside };
+        let pipe = from.try_clone().map_err(|e| Error::io("cannot be started", "stdin", &e))?;
+        let commander = Commander { turns: Turns::new(from, to), beside, pipe };
+        let mut migration = Migration::new(&self.both, &self.resources, stop);
         // What became of a replica's last transfer.
         let mut received = Ok(());
         while let Some(order) = commander.next_order(stop)? {
@@ -47,8 +60,17 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
+                Order::Consider { target, create, size, identity } => {
+                    commander.answer(consider(&target, create, size, identity.as_deref(), stop), stop)?;
+                }
+                Order::Round { target, create } => migration.round(&commander, &target, create)?,
+                Order::Ready => commander.answer(migration.prepare(), stop)?,
+                Order::Switch { done, about } => migration.switch(&commander, done.as_deref(), &about)?,
+                Order::End => {
+                    migration.end();
+                    return commander.answer(Ok(()), stop);
+                }
                 Order::Replica(order) => self.replica(&commander, order, &mut received, stop)?,
-                Order::End => return commander.answer(Ok(()), stop),
             }
         }
         Ok(())
@@ -71,6 +93,8 @@ fn receive(commander: &Commander, recv: &Recv, stop: &Stop) -> Result<()> {
 pub(super) struct Commander {
     turns: Turns,
     beside: Beside,
+    /// What orders come through, to see whether it is still there.
+    pipe: File,
 }
 
 impl Commander {
@@ -92,6 +116,31 @@ impl Commander {
         };
         let reply = serde_json::to_vec(&reply).map_err(|e| lost(&e.into(), stop))?;
         self.turns.say(&reply, stop).map_err(|e| lost(&e, stop))
+    }
+
+    /// Whether nothing more can come through ssh: the sender has ended, or ssh has.
+    fn has_gone(&self) -> bool {
+        let mut ready = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+        poll(&mut ready, 0u8).is_ok_and(|count| count > 0)
+            && ready[0].revents().is_some_and(|events| events.intersects(gone))
+    }
+
+    /// Does something that fails when the sender is gone, without waiting for links beside ssh to tell.
+    fn while_it_is_there<T>(&self, stop: &Stop, work: impl FnOnce() -> T) -> T {
+        thread::scope(|scope| {
+            let (working, done) = bounded::<()>(0);
+            scope.spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(LOOK) {
+                    if self.has_gone() {
+                        return stop.fail(Error::new(Status::Io, "sender lost", "ssh", "it has ended"));
+                    }
+                }
+            });
+            let result = work();
+            drop(working);
+            result
+        })
     }
 
     /// The links of the transfer that the last order has announced.

@@ -11,6 +11,7 @@ mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
+mod migrate;
 mod patience;
 mod pull;
 mod recv;
@@ -36,7 +37,7 @@ const LONG_VERSION: &str = concat!(
     env!("LVPIPE_COMMIT"),
     "\ntarget    ",
     env!("LVPIPE_TARGET"),
-    "\nfeatures  thin zstd tcp tls1.3 ssh http resume replicate systemd mbuffer",
+    "\nfeatures  thin zstd tcp tls1.3 ssh http resume delta migrate replicate systemd mbuffer",
 );
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
@@ -51,6 +52,7 @@ Examples:
   lvpipe replicate vg/vm1 ssh://root@host/vg/vm1        keep a copy up to date
   lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
+  lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause CMD   move it while it is in use
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
@@ -65,6 +67,7 @@ enum Task {
     Replicate(Box<replicate::Replicate>),
     Serve(serve::Serve),
     Pull(pull::Pull),
+    Migrate(Box<migrate::Migrate>),
     Map(map::Map),
     Inspect(inspect::Inspect),
     #[command(hide = true)]
@@ -123,6 +126,7 @@ pub fn run() -> Result<()> {
         Task::Replicate(replicate) => replicate.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
         Task::Pull(pull) => pull.run(&stop),
+        Task::Migrate(migrate) => migrate.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
         Task::Attend(attend) => attend.run(&stop),

@@ -30,7 +30,8 @@ use crate::command;
 use crate::error::Result;
 
 pub use activation::Activation;
-pub use created::CreatedLv;
+pub(super) use created::check_new;
+pub use created::{CreatedLv, HandedOverLv};
 pub use holds::holds_tag;
 pub use kept::Kept;
 pub use report::LogicalVolume;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::handed_over::NewFile;
 use super::lineage::{Lineage, Place};
 use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv};
 use super::open_source::clean_up;
@@ -57,15 +58,17 @@ pub struct OpenTarget {
 /// Close the target before.
 #[derive(Default)]
 pub struct HeldForTarget {
-    _pool: Option<PoolWatch>,
-    created: Option<CreatedLv>,
+    pub(super) _pool: Option<PoolWatch>,
+    pub(super) created: Option<CreatedLv>,
+    /// A file that was not there before.
+    pub(super) new_file: Option<NewFile>,
     /// What is to be kept of the transfer with the target; the target must be active for that.
     lineage: Option<(Lineage, Stop)>,
     /// Where a delta is applied until all of it is there.
     staged: Option<StagedLv>,
     /// The target of such a delta, so that nobody else opens it meanwhile.
     unchanged: Option<Arc<dyn Target>>,
-    activation: Option<Activation>,
+    pub(super) activation: Option<Activation>,
     /// Killed when the transfer fails, even where a write to it is blocked.
     command: Option<CommandGuard>,
 }
@@ -176,12 +179,14 @@ fn open_file(path: &Path, name: &str, in_place: bool, expected: Expected<'_>, st
     let metadata = target.file().metadata().map_err(|e| guards::cannot_open_file(name, &e))?;
     let journal = Some(JournalPlace::beside(path, name, &metadata));
     let file = target.file().try_clone().map_err(|e| guards::cannot_open_file(name, &e))?;
-    let open = OpenTarget { in_place, journal, ..plain(Arc::new(target)) };
+    let new_file = (!in_place).then(|| NewFile::of(path, &metadata));
+    let held = HeldForTarget { new_file, ..HeldForTarget::default() };
+    let open = OpenTarget { in_place, journal, held, ..plain(Arc::new(target)) };
     open.with_lineage(Place::File(file), name, expected, stop)
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
-fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
+pub(super) fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     let is_in_dev = path.starts_with("/dev") && !path.starts_with("/dev/shm");
     if !is_in_dev {
         return Ok(());
@@ -189,7 +194,7 @@ fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     Err(Error::guard("target refused", name, "there is no such device").way_out("lsblk and lvs list what there is"))
 }
 
-fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
+pub(super) fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
     let is_same = |stream: &Metadata| (stream.dev(), stream.ino()) == (target.dev(), target.ino());
     if target.is_file() && expected.stream.is_some_and(is_same) {
         return Err(Error::guard("target refused", name, "it is the stream that is being received")

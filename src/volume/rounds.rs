@@ -130,6 +130,11 @@ impl Rounds {
         self.thin.size
     }
 
+    /// Who reads it: see [`identity`].
+    pub fn identity(&self) -> Option<String> {
+        identity::of_source(&Vec::from_iter(std::fs::metadata(&self.volume.path).ok()))
+    }
+
     /// What the whole volume holds right now, in bytes: what a first round would carry.
     ///
     /// # Errors
@@ -210,7 +215,9 @@ impl Rounds {
         self.going = thread::Builder::new().name("snapshots".into()).spawn(remove).ok();
     }
 
-    fn wait_for_removal(&mut self) {
+    /// Waits until the snapshots that are being removed are gone, which the next round would do too: to be called before
+    /// somebody waits for that.
+    pub fn wait_for_removal(&mut self) {
         // One that panicked has said so.
         self.left.extend(self.going.take().and_then(|going| going.join().ok()).into_iter().flatten());
     }

@@ -85,6 +85,11 @@ impl Session {
         }
     }
 
+    /// Whether ssh has ended, which is not seen by a transfer whose links are beside it.
+    pub fn has_ended(&self) -> bool {
+        self.process.has_ended()
+    }
+
     fn say(&self, order: &impl Serialize, stop: &Stop) -> Result<()> {
         let order = serde_json::to_vec(order).map_err(|e| self.lost(&e.into(), stop))?;
         self.turns.say(&order, stop).map_err(|e| self.lost(&e, stop))

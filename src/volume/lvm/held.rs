@@ -48,6 +48,11 @@ impl HeldLv {
         [temporary, host, boot, &self.own]
     }
 
+    /// The tag that only this LV bears.
+    pub(super) fn own_tag(&self) -> &str {
+        &self.own
+    }
+
     /// The LV, if it has been made.
     pub(super) fn find(&self) -> Result<Option<LogicalVolume>> {
         self.lvm.find_by_tag(&self.vg, &self.own)
