@@ -136,8 +136,6 @@ pub struct Snapshot {
     pub moment: Moment,
     /// Which state of the source it holds.
     pub state: State,
-    /// In bytes.
-    pub size: u64,
 }
 
 /// Whose copy a target is, as of the last run of `replicate` that came to its end there; kept with the target.

@@ -198,11 +198,8 @@ mod tests {
 
     /// A thin target with snapshots s1 and s2, a copy of `vm` as of s2, and nobody has written to it.
     fn there(holds: Holds) -> There {
-        let snapshot = |moment: &str, of: &str| Snapshot {
-            moment: moment.parse().expect("a moment"),
-            state: state(of),
-            size: 100,
-        };
+        let snapshot =
+            |moment: &str, of: &str| Snapshot { moment: moment.parse().expect("a moment"), state: state(of) };
         There {
             kind: TargetKind::Thin,
             size: 100,
