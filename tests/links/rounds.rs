@@ -43,7 +43,7 @@ impl Migration {
             .copy_from_slice(&Image::full(4 * MIB).seed(2).bytes()[..MIB as usize]);
         second[3 * MIB as usize..].fill(0);
         assert_eq!(copy, first.bytes());
-        let later = Image::new(4 * MIB, &[0..3 * MIB]).seed(2);
+        let later = Image::with_one_run(4 * MIB, 0..3 * MIB).seed(2);
         self.round(&later, "a:2", Some("a:1"), &[(MIB, MIB), (3 * MIB, MIB)]).expect("the second round");
         later
     }

@@ -1,6 +1,6 @@
 # A volume whose user never stops is migrated: no record that was forced to the disk before the pause is missing, the
 # file system is clean, and the downtime in the report is true. To a thin volume, a new one, a file and a plain volume.
-# seconds: 300
+# seconds: 600
 pool a /dev/vda 512m 64k
 pool b /dev/vdb 512m 64k
 thin a/vm 64m

@@ -1,6 +1,6 @@
 # A migration that is killed before the switch, on either side, at any moment: the source goes on as if nothing had been,
 # nothing is left behind, and it can be done again.
-# seconds: 400
+# seconds: 600
 pool a /dev/vda 256m 64k
 pool b /dev/vdb 256m 64k
 thin a/vm 48m

@@ -1,6 +1,6 @@
 # What fails at the switch of a migration: before anything there may run, the source goes on; from then on it does not,
 # unless it is known that nothing runs there. And what is refused from the start.
-# seconds: 400
+# seconds: 600
 pool a /dev/vda 256m 64k
 pool b /dev/vdb 256m 64k
 thin a/vm 48m

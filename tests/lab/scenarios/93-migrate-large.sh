@@ -1,5 +1,5 @@
 # The downtime of a migration does not grow with the volume: the same user on one that is ten times larger.
-# seconds: 400
+# seconds: 600
 pool a /dev/vda 1g 64k
 pool b /dev/vdb 1g 64k
 loopback
