@@ -37,7 +37,7 @@ const LONG_VERSION: &str = concat!(
     env!("LVPIPE_COMMIT"),
     "\ntarget    ",
     env!("LVPIPE_TARGET"),
-    "\nfeatures  thin zstd tcp tls1.3 ssh http resume delta migrate systemd mbuffer",
+    "\nfeatures  thin zstd tcp tls1.3 ssh http resume delta migrate replicate systemd mbuffer",
 );
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
@@ -49,6 +49,7 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe replicate vg/vm1 ssh://root@host/vg/vm1        keep a copy up to date
   lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause CMD   move it while it is in use

@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 
 use super::order::{Begun, CopyOf, Found, Holds, Keep, Snapshot, TargetName, There};
 use super::prune::prune_to;
+use super::put_back::state_of;
 use crate::error::{Error, Result};
 use crate::journal::{About, Journal};
 use crate::moment::Moment;
@@ -34,10 +35,7 @@ pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
     let FoundTarget { kind, size, is_empty, standing, is_as_it_was, volume, notices } = found;
     let copy_of = volume.as_ref().and_then(LogicalVolume::copy_of).and_then(|text| text.parse().ok());
     let kept = volume.map_or(Ok(Vec::new()), |volume| kept(&Lvm::default(), &volume))?;
-    let snapshots = kept.iter().filter_map(|kept| {
-        let Standing::At { state, .. } = kept.volume.holds()?.parse().ok()? else { return None };
-        Some(Snapshot { moment: kept.moment, state, size: kept.volume.size })
-    });
+    let snapshots = kept.iter().filter_map(|kept| Some(Snapshot { moment: kept.moment, state: state_of(kept)? }));
     let (snapshots, holds) = (snapshots.collect(), holds(standing));
     let there = There { kind, size, is_empty, holds, is_as_it_was, copy_of, snapshots };
     Ok(Found { target: Some(there), begun, notices })
@@ -46,7 +44,8 @@ pub fn look(target: &TargetName, stop: &Stop) -> Result<Found> {
 /// Without digests nothing of what is there can be compared.
 fn begun(about: About) -> Option<Begun> {
     let digest = Some(about.digest).filter(|digest| *digest != DigestKind::None)?.to_string();
-    Some(Begun { snapshot: about.lineage.uuid?, part_size: about.part_size.bytes() as u64, digest })
+    let part_size = about.part_size.bytes() as u64;
+    Some(Begun { snapshot: about.lineage.uuid?, base: about.lineage.base, part_size, digest })
 }
 
 fn holds(standing: Option<Standing>) -> Holds {
@@ -55,29 +54,6 @@ fn holds(standing: Option<Standing>) -> Holds {
         Some(Standing::At { state, .. }) => Holds::At(state),
         Some(Standing::Between { base, state }) => Holds::Between { base, state },
     }
-}
-
-/// Puts a thin target back to what a snapshot of it holds; the snapshot is there as before.
-///
-/// # Errors
-/// A guard's where there is no such snapshot, or somebody has the target open; LVM's.
-pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<()> {
-    let lvm = Lvm::default();
-    let volume = thin(&lvm, target)?;
-    let gone = || Error::guard("cannot put back", &target.name, "its snapshot is gone");
-    let snapshot = kept(&lvm, &volume)?.into_iter().find(|kept| kept.moment == to).ok_or_else(gone)?;
-    let text = snapshot.volume.holds().map(String::from).ok_or_else(gone)?;
-    let state = match text.parse() {
-        Ok(Standing::At { state, .. }) => state,
-        _ => return Err(gone()),
-    };
-    let base = match volume.holds().map(str::parse) {
-        Some(Ok(Standing::At { state, .. } | Standing::Between { base: state, .. })) => state,
-        _ => state.clone(),
-    };
-    stop.check()?;
-    lvm.roll_back(&volume, &snapshot.volume, &Standing::Between { base, state }.to_string(), &text)?;
-    snapshot_of(&lvm, &volume, to, &text).map(drop)
 }
 
 /// Makes the target ready for a transfer; what the user should know.
@@ -187,7 +163,7 @@ fn snapshot_of(lvm: &Lvm, volume: &LogicalVolume, moment: Moment, holds: &str) -
     }
 }
 
-fn kept(lvm: &Lvm, volume: &LogicalVolume) -> Result<Vec<Kept>> {
+pub(super) fn kept(lvm: &Lvm, volume: &LogicalVolume) -> Result<Vec<Kept>> {
     lvm.kept(&volume.vg, &[&of_tag(&volume.uuid), RECEIVED])
 }
 
@@ -213,7 +189,7 @@ fn resolve(lvm: &Lvm, target: &TargetName) -> Result<Option<LogicalVolume>> {
     }
 }
 
-fn thin(lvm: &Lvm, target: &TargetName) -> Result<LogicalVolume> {
+pub(super) fn thin(lvm: &Lvm, target: &TargetName) -> Result<LogicalVolume> {
     let thin = resolve(lvm, target)?.filter(LogicalVolume::is_thin);
     thin.ok_or_else(|| Error::guard("cannot put back", &target.name, "it is no thin volume"))
 }

@@ -86,6 +86,8 @@ pub struct Found {
 pub struct Begun {
     /// The UUID of the snapshot that was sent.
     pub snapshot: String,
+    /// What it was since, of a delta.
+    pub base: Option<String>,
     /// In parts of so many bytes.
     pub part_size: u64,
     /// With this digest.
@@ -134,8 +136,6 @@ pub struct Snapshot {
     pub moment: Moment,
     /// Which state of the source it holds.
     pub state: State,
-    /// In bytes.
-    pub size: u64,
 }
 
 /// Whose copy a target is, as of the last run of `replicate` that came to its end there; kept with the target.

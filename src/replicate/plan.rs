@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::order::{Found, Holds, There};
+use super::order::{Begun, Found, Holds, There};
 use crate::error::{Error, Result};
 use crate::moment::Moment;
 use crate::volume::{State, TargetKind};
@@ -87,7 +87,8 @@ impl Plan<'_> {
 
     /// All of the volume, or the rest of it.
     fn full(&self) -> First {
-        let begun = self.found.begun.as_ref().filter(|begun| self.here.snapshots.contains(&begun.snapshot));
+        let is_begun = |begun: &&Begun| begun.base.is_none() && self.here.snapshots.contains(&begun.snapshot);
+        let begun = self.found.begun.as_ref().filter(is_begun);
         begun.map_or(First::Full, |begun| First::Rest { snapshot: begun.snapshot.clone() })
     }
 
@@ -180,7 +181,7 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::{Begun, CopyOf, Snapshot};
+    use super::super::order::{CopyOf, Snapshot};
     use super::*;
 
     fn state(text: &str) -> State {
@@ -197,11 +198,8 @@ mod tests {
 
     /// A thin target with snapshots s1 and s2, a copy of `vm` as of s2, and nobody has written to it.
     fn there(holds: Holds) -> There {
-        let snapshot = |moment: &str, of: &str| Snapshot {
-            moment: moment.parse().expect("a moment"),
-            state: state(of),
-            size: 100,
-        };
+        let snapshot =
+            |moment: &str, of: &str| Snapshot { moment: moment.parse().expect("a moment"), state: state(of) };
         There {
             kind: TargetKind::Thin,
             size: 100,
@@ -214,7 +212,7 @@ mod tests {
     }
 
     fn begun(snapshot: &str) -> Option<Begun> {
-        Some(Begun { snapshot: snapshot.into(), part_size: 1 << 20, digest: "sha256".into() })
+        Some(Begun { snapshot: snapshot.into(), base: None, part_size: 1 << 20, digest: "sha256".into() })
     }
 
     fn found(target: There) -> Found {
@@ -244,6 +242,8 @@ mod tests {
         nothing.begun = begun("s1");
         assert_eq!(decide(&nothing, &["s1"], ""), Ok(First::Rest { snapshot: "s1".into() }));
         assert_eq!(decide(&nothing, &["s2"], ""), Ok(First::Full), "the snapshot is gone");
+        nothing.begun = begun("s1").map(|begun| Begun { base: Some("s0:3".into()), ..begun });
+        assert_eq!(decide(&nothing, &["s1"], ""), Ok(First::Full), "it was a delta");
     }
 
     #[test]
@@ -313,7 +313,10 @@ mod tests {
             put_back("20260102T000000Z", "s2")
         );
         // Killed while it was put back.
-        assert_eq!(decide(&found(there(between("s2:5", "s1:4"))), &["s1"], ""), put_back("20260101T000000Z", "s1"));
+        assert_eq!(
+            decide(&found(there(between("put-back", "s1:4"))), &["s1"], ""),
+            put_back("20260101T000000Z", "s1")
+        );
         let mut plain = there(between("s2:5", "s3:6"));
         (plain.kind, plain.snapshots) = (TargetKind::Plain, Vec::new());
         assert_eq!(decide(&found(plain.clone()), &["s2"], ""), Ok(First::Full));

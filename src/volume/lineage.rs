@@ -41,6 +41,8 @@ pub struct Arrival {
     pub state: Option<State>,
     /// Whether the user says that the target holds the base.
     pub assume_base: bool,
+    /// Whether it goes on with a transfer that broke off, if there is one to go on with.
+    pub resumes: bool,
 }
 
 /// A target's name, where it is kept what it holds, and what it is to hold.
@@ -120,10 +122,9 @@ impl Lineage {
                 .way_out("a delta in between is missing: send that first, or all of it")),
             Some(Standing::Between { base: from, state }) => {
                 if from == *base && self.arrival.state.as_ref() == Some(&state) {
-                    return Ok(Some(format!(
-                        "the delta to {} broke off before: all of it is applied again",
-                        self.name
-                    )));
+                    let how =
+                        if self.arrival.resumes { "it is gone on with" } else { "all of it is applied again" };
+                    return Ok(Some(format!("the delta to {} broke off before: {how}", self.name)));
                 }
                 Err(self
                     .refused(format!("a delta to it broke off between {from} and {state}"))

@@ -14,7 +14,6 @@ mod held;
 mod holds;
 mod kept;
 mod marks;
-mod merge;
 mod report;
 mod resolve;
 mod snapshot;

@@ -25,6 +25,8 @@ mod migrate;
 mod over_ssh;
 /// What a receiver or a sender refuses is told on the other side; strangers are dropped.
 mod refused;
+/// The far side of a replica, with files; and what a command line of `replicate` cannot ask for.
+mod replica;
 /// Transfers that end early are gone on with, and only then.
 mod resume;
 /// The same over a plain pipe, by a token.

@@ -5,6 +5,7 @@ use crate::cli::recv::Recv;
 use crate::error::Result;
 use crate::replicate::far;
 use crate::replicate::order::Order;
+use crate::replicate::put_back::put_back;
 use crate::stop::Stop;
 
 impl Attend {
@@ -22,7 +23,7 @@ impl Attend {
     ) -> Result<()> {
         match order {
             Order::Look { target } => commander.answer(far::look(&target, stop), stop),
-            Order::PutBack { target, to } => commander.answer(far::put_back(&target, to, stop), stop),
+            Order::PutBack { target, to } => commander.answer(put_back(&target, to, stop), stop),
             Order::Prepare { target, source, size, becomes_copy } => {
                 commander.answer(far::prepare(&target, &source, size, becomes_copy, stop), stop)
             }

@@ -38,10 +38,9 @@ impl Run<'_> {
         let (mut kept, left) = self.near.discard_unsent(kept, &first);
         self.say(left);
         self.make_up_for(&found, &kept)?;
-        let size_there = size_there(&found, &first);
         let base = self.begin(first, &found, &kept)?;
         let snapshot = self.near.take(&kept, self.stop)?;
-        let grows = size_there.is_some_and(|size| size < snapshot.volume.size);
+        let grows = found.target.as_ref().is_some_and(|there| there.size < snapshot.volume.size);
         let keep = self.new_leg(&snapshot, base, grows, &found)?;
         if keep == Keep::NewestOnly {
             self.say([format!("{} is no thin volume: only the newest state is there", self.destination)]);
@@ -104,8 +103,11 @@ impl Run<'_> {
                 Ok(Some(leg.volume))
             }
             First::Again { base, snapshot } => {
-                let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), ..earlier(&snapshot)? };
-                self.say([format!("a delta to {} broke off: it is sent again", self.destination)]);
+                let begun = found.begun.as_ref().filter(|begun| begun.snapshot == snapshot);
+                let rest = begun.filter(|begun| begun.base.is_some()).and_then(Rest::of);
+                let how = if rest.is_some() { "it is gone on with" } else { "it is sent again" };
+                self.say([format!("a delta to {} broke off: {how}", self.destination)]);
+                let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), rest, ..earlier(&snapshot)? };
                 self.leg(&leg)?;
                 Ok(Some(leg.volume))
             }
@@ -142,14 +144,4 @@ impl Run<'_> {
             notices.into_iter().for_each(|notice| _ = writeln!(io::stderr(), "lvpipe: {notice}"));
         }
     }
-}
-
-/// How large the target is when the delta to a new snapshot comes; `None` where it is made as large as that.
-fn size_there(found: &Found, first: &First) -> Option<u64> {
-    let there = found.target.as_ref()?;
-    let put_back = match first {
-        First::PutBack { to, .. } => there.snapshots.iter().find(|snapshot| snapshot.moment == *to),
-        _ => None,
-    };
-    Some(put_back.map_or(there.size, |snapshot| snapshot.size))
 }

@@ -52,8 +52,22 @@ impl StagedLv {
     /// A guard's when somebody has opened the target meanwhile; else LVM's words. The target is as it was then, unless
     /// it was opened in the very moment of the merge, which the error says.
     pub fn merge(self) -> Result<()> {
-        let StagedLv { lvm, held, volume, target } = self;
-        lvm.merge("cannot apply the delta", &target, &volume, || held.keep())
+        let name = self.target.full_name();
+        let refused = |why: &str| Error::guard("cannot apply the delta", &name, why);
+        let now = self.lvm.find_by_uuid(&self.target.uuid)?.ok_or_else(|| refused("it is gone"))?;
+        if now.is_open() {
+            return Err(refused("somebody has opened it meanwhile").way_out("close it and send the delta again"));
+        }
+        self.lvm.run("lvconvert", &["-qq", "--yes", "--merge", &self.volume.full_name()])?;
+        self.held.keep()?;
+        // LVM puts it off where the target is open.
+        match self.lvm.find_by_uuid(&self.volume.uuid)? {
+            None => Ok(()),
+            Some(_) => Err(refused(
+                "somebody has opened it in this moment: LVM applies the delta when it is next activated",
+            )
+            .way_out(format!("close it; lvchange -an {name} && lvchange -ay {name}"))),
+        }
     }
 
     /// Removes it after a run that failed; a notice, if that cannot be done now.
