@@ -709,7 +709,7 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__send)
-            opts="-s -r -O -n -W -m -j -v -q -h --since --compress --digest --part-size --rate --connect --links --key-file --insecure --retry-for --stall-timeout --connect-timeout --bind --via --port-range --rsh --remote-lvpipe --exec --create --resume --map --thin-metadata --thin-id --no-snapshot --memory --threads --progress --verbose --quiet --help"
+            opts="-s -r -O -W -n -m -j -v -q -h --since --compress --digest --part-size --rate --connect --key-file --insecure --retry-for --stall-timeout --links --connect-timeout --bind --via --port-range --rsh --remote-lvpipe --exec --create --resume --map --thin-metadata --thin-id --no-snapshot --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -751,14 +751,6 @@ _lvpipe() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --links)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --key-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -772,6 +764,14 @@ _lvpipe() {
                     return 0
                     ;;
                 -W)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --links)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -46,10 +46,10 @@ none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s r -l rate -d 'Send at most so many bytes a second, as in 50M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s O -l connect -d 'Send to a receiver that listens there (lvpipe recv -I PORT). Given more than once: other ways to it, or more receivers' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l key-file -d 'The receiver\'s key, in a file; else in the environment as LVPIPE_KEY, else it is asked for. Of several receivers one for all, or one each in the order of -O' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l connect-timeout -d 'How long a connection may take to be made [default: 10]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'

@@ -18,6 +18,7 @@ mod send;
 mod serve;
 mod shared;
 mod signals;
+mod ssh_links;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -12,14 +12,14 @@ use super::shared::{Messages, Resources, SourceArgs, left_behind, name_parser, r
 use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending, send};
 use crate::engine::spread::{Terms, send_over};
-use crate::engine::{Compress, HeldAtTarget, Rate};
+use crate::engine::{Compress, HeldAtTarget, Rate, lineage};
 use crate::error::{Error, Result};
 use crate::link::pipe;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::stop::Stop;
 use crate::usedmap::Extent;
 use crate::volume::{OpenSource, Origin, Since, SourceOptions, What, identity, open_source};
-use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
+use crate::wire::{DigestKind, PartSize, Prelude};
 use links::{SendLinks, Ways};
 use request::{Request, Resumption};
 
@@ -259,20 +259,4 @@ fn refuse_source_as_link(link: &pipe::StdoutLink, origin: &Origin) -> Result<()>
         return Err(Error::guard("cannot send", &origin.name, "standard output is the source itself"));
     }
     Ok(())
-}
-
-/// What a stream, or a server, tells of where it comes from.
-pub(super) fn lineage(origin: Origin) -> Lineage {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Lineage {
-        source: Some(origin.name),
-        uuid: origin.uuid,
-        host: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()),
-        time: since_1970.ok().map(|time| time.as_secs()),
-        program: Some(env!("CARGO_PKG_VERSION").into()),
-        identity: origin.identity,
-        etag: None,
-        state: origin.state.map(|state| state.to_string()),
-        base: origin.base.map(|base| base.to_string()),
-    }
 }

@@ -54,6 +54,7 @@ mod held;
 mod held_at_target;
 mod intake;
 mod ledger;
+mod lineage;
 mod link_writer;
 mod memory;
 mod ordered;
@@ -73,6 +74,7 @@ mod zeros;
 
 pub use adapt::{Adapt, Compress};
 pub use held_at_target::HeldAtTarget;
+pub use lineage::lineage;
 pub use memory::{Work, Workshop};
 pub use rate::Rate;
 pub use record::{Holds, Record};

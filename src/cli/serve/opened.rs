@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use crate::cli::send::lineage;
 use crate::cli::shared::random_id;
+use crate::engine::lineage;
 use crate::error::{Error, Result};
 use crate::http::serve::{Volume, tag_of_file, tag_of_run, unique};
 use crate::http::volume_map::VolumeMap;
