@@ -14,13 +14,20 @@ pub enum LinkCount {
     Fixed(u16),
     /// As many as help, up to this.
     UpTo(u16),
+    /// One, and after each `each` twice as many, up to `most`: to see what each number of them carries.
+    Doubling {
+        /// A power of two.
+        most: u16,
+        /// How long each number stays, from when the first link is up.
+        each: Duration,
+    },
 }
 
 impl LinkCount {
     /// The most that there will be.
     pub fn most(self) -> u16 {
         match self {
-            LinkCount::Fixed(count) | LinkCount::UpTo(count) => count,
+            LinkCount::Fixed(count) | LinkCount::UpTo(count) | LinkCount::Doubling { most: count, .. } => count,
         }
     }
 
@@ -29,6 +36,18 @@ impl LinkCount {
         match self {
             LinkCount::Fixed(count) => count,
             LinkCount::UpTo(most) => most.clamp(1, 2),
+            LinkCount::Doubling { .. } => 1,
+        }
+    }
+
+    /// How many there are to be after so much time, whatever they carry; `None` where that is not known beforehand.
+    pub(super) fn planned(self, time: Duration) -> Option<u16> {
+        match self {
+            LinkCount::Fixed(_) | LinkCount::UpTo(_) => None,
+            LinkCount::Doubling { most, each } => {
+                let doublings = time.as_nanos() / each.as_nanos().max(1);
+                Some(most.min(1 << doublings.min(15)))
+            }
         }
     }
 }
@@ -61,7 +80,7 @@ pub(super) struct Growth {
 impl Growth {
     pub(super) fn new(count: LinkCount) -> Self {
         let most = match count {
-            LinkCount::Fixed(_) => 0,
+            LinkCount::Fixed(_) | LinkCount::Doubling { .. } => 0,
             LinkCount::UpTo(most) => most,
         };
         Growth { most, trial: None, rest: 0, penalty: 2 }
@@ -115,6 +134,15 @@ mod tests {
         assert!(five_help.iter().all(|links| *links <= 6));
         let with_five = five_help.iter().filter(|links| **links == 5).count();
         assert!(with_five > 80, "five links in {with_five} of 100 epochs, the sixth being tried in the others");
+    }
+
+    #[test]
+    fn what_is_to_double_doubles_in_its_time() {
+        let count = LinkCount::Doubling { most: 8, each: Duration::from_secs(1) };
+        let planned = |tenths: u64| count.planned(Duration::from_millis(tenths * 100));
+        assert_eq!([0, 9, 10, 19, 20, 30, 900].map(planned), [1, 1, 2, 2, 4, 8, 8].map(Some));
+        assert_eq!((count.first(), count.most()), (1, 8));
+        assert_eq!(Growth::new(count).observe(1, 1e6, 1.0), Advice::Stay);
     }
 
     #[test]

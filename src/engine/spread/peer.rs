@@ -146,8 +146,10 @@ impl Peer {
     fn look_after<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>, most: u16) {
         let mut growth = Growth::new(self.terms.links);
         let mut epoch = (Instant::now(), self.figures.snapshot());
+        let mut first_up = None;
         while self.stop.sleep(TICK).is_ok() {
             self.check_presence();
+            self.add_planned(scope, numbers, most, &mut first_up);
             if epoch.0.elapsed() < EPOCH {
                 continue;
             }
@@ -166,6 +168,22 @@ impl Peer {
             }
             epoch = (Instant::now(), now);
         }
+    }
+
+    /// Adds the links that are to be there by now, where that is known beforehand.
+    fn add_planned<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        numbers: &mut Vec<u16>,
+        most: u16,
+        first_up: &mut Option<Instant>,
+    ) {
+        if !self.links().up.keys().any(|number| !self.is_standby(*number)) {
+            return;
+        }
+        let time = first_up.get_or_insert_with(Instant::now).elapsed();
+        let planned = self.terms.links.planned(time).unwrap_or(0).min(most);
+        while numbers.len() < usize::from(planned) && self.add_slot(scope, numbers) {}
     }
 
     /// Gives the receiver up when there has been no link for too long.
