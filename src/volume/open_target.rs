@@ -185,7 +185,7 @@ fn open_file(path: &Path, name: &str, in_place: bool, expected: Expected<'_>, st
 }
 
 /// A device's name with a mistake in it: a file of that name would be made in memory, and be gone at the next boot.
-fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
+pub(super) fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     let is_in_dev = path.starts_with("/dev") && !path.starts_with("/dev/shm");
     if !is_in_dev {
         return Ok(());
@@ -207,7 +207,7 @@ fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> R
 }
 
 /// Opens a device; a thin one is discarded instead of being filled with zeros, and its pool is watched.
-fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+pub(super) fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
     let thin = ThinVolume::at(path, &Dmsetup::default())?;
     // Where an external origin shows through what is not mapped, discarding does not give zeros.
     let unmaps = thin.as_ref().filter(|thin| thin.external_origin.is_none());
@@ -289,6 +289,18 @@ pub struct NewVolume {
     vg: String,
     pool: String,
     name: String,
+}
+
+impl NewVolume {
+    /// The volume group.
+    pub(super) fn vg(&self) -> &str {
+        &self.vg
+    }
+
+    /// The pool in it.
+    pub(super) fn pool(&self) -> &str {
+        &self.pool
+    }
 }
 
 impl FromStr for NewVolume {
