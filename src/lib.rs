@@ -15,6 +15,7 @@
 //! - [`journal`]: what of a transfer the target has, for going on with it after a crash; the token that says so.
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
+//! - [`measure`]: what a transfer would run at, and what holds it up.
 //! - [`migrate`]: what both sides of a migration or a replication say to each other, and when to switch.
 //! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
 //! - [`cli`]: a file a subcommand.
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod link;
+pub mod measure;
 pub mod migrate;
 pub mod progress;
 pub mod reserve;

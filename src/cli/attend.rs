@@ -1,26 +1,34 @@
-//! `lvpipe attend`: the far side of a migration or a replica, started over ssh, which does what it is told.
+//! `lvpipe attend`: the far side of a migration, a replica or a benchmark, started over ssh, which does what it is told.
 //!
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
 use std::io;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::links::LinkArgs;
 use super::recv::behind_ssh::{Beside, Greeted, greet};
-use super::recv::{Arrivals, Recv};
-use super::shared::Resources;
+use super::recv::{Arrivals, RETRY_BEHIND_SSH, Recv};
+use super::shared::{Resources, random_id};
+use crate::engine::Work;
+use crate::engine::collect::{Collecting, collect};
+use crate::engine::recv::Receiving;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::link::ssh::Reply;
 use crate::link::turns::Turns;
+use crate::measure::far::Wanted;
+use crate::measure::figures::FarFigures;
 use crate::migrate::Order;
+use crate::progress::{Figures, Role};
 use crate::stop::Stop;
+use crate::volume::NullTarget;
 use crate::wire::Prelude;
 
-/// Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh
+/// Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
 pub struct Attend {
     #[command(flatten)]
@@ -32,7 +40,7 @@ pub struct Attend {
 
 impl Attend {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let way_out = "it is for `lvpipe migrate` and `lvpipe replicate` to start";
+        let way_out = "it is for `lvpipe migrate`, `lvpipe replicate` and `lvpipe bench` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
         let commander = Commander { turns: Turns::new(from, to), beside };
         while let Some(order) = commander.next_order(stop)? {
@@ -40,6 +48,13 @@ impl Attend {
                 Order::Receive { target, create } => {
                     // The sender hears how it ended over the transfer's own links, and decides how to go on.
                     if let Err(error) = self.receive(&commander, target, create, stop) {
+                        stop.check().map_err(|_| error)?;
+                    }
+                }
+                Order::Measure(wanted) => commander.answer(self.measure(&wanted, stop), stop)?,
+                Order::Swallow => {
+                    // The sender breaks it off when it has seen enough.
+                    if let Err(error) = self.swallow(&commander, stop) {
                         stop.check().map_err(|_| error)?;
                     }
                 }
@@ -54,6 +69,34 @@ impl Attend {
         let arrivals = commander.arrivals(&stop)?;
         let recv = Recv::behind_ssh(target, create, self.both.clone(), self.resources.clone())?;
         recv.receive_links(arrivals, &stop)
+    }
+
+    fn measure(&self, wanted: &Wanted, stop: &Stop) -> Result<FarFigures> {
+        let workshop = self.resources.workshop(wanted.part_size()?, Work::CompressAdaptively)?;
+        wanted.measure(&workshop, stop)
+    }
+
+    /// Receives a transfer into nothing.
+    fn swallow(&self, commander: &Commander, stop: &Stop) -> Result<()> {
+        let stop = stop.child();
+        let Arrivals { first: (link, prelude), more, .. } = commander.arrivals(&stop)?;
+        let receiving = Receiving {
+            workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
+            prelude,
+            stream: link.name.clone(),
+            record: None,
+            holds: None,
+            figures: Figures::new(Role::Recv),
+            stop,
+        };
+        let collecting = Collecting {
+            receiving,
+            incarnation: random_id("cannot begin")?,
+            stall: self.both.stall_timeout(),
+            retry_for: RETRY_BEHIND_SSH,
+            notice: Box::new(|_| {}),
+        };
+        collect(link, more, Arc::new(NullTarget::default()), collecting).map(drop)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::connect::connect;
@@ -89,6 +89,19 @@ impl Dialer {
             }
         }
         Err(failure.unwrap_or_else(|| Error::usage("nobody to send to", "-O", "no address is given")))
+    }
+
+    /// How long a connection takes to be made, which is one round trip; the shortest of a few. `None` where none can
+    /// be made.
+    pub fn round_trip(&self, stop: &Stop) -> Option<Duration> {
+        const TRIES: u16 = 3;
+        let places = self.addresses.first()?.resolve(stop).ok()?;
+        let timed = (0..TRIES).filter_map(|number| {
+            let begun = Instant::now();
+            let connected = connect(&places, self.bind(number), Deadline::after(self.connect_timeout, stop));
+            connected.ok().map(|_| begun.elapsed())
+        });
+        timed.min()
     }
 
     fn bind(&self, link_number: u16) -> Option<IpAddr> {
