@@ -8,7 +8,7 @@ use nix::sys::signal::Signal::SIGINT;
 
 use crate::image::{Image, names, scratch_in_memory};
 use crate::process::{LVPIPE, run, start, wait_until};
-use crate::report::{Report, bench, report};
+use crate::report::{Report, bench_for, report};
 
 const MIB: u64 = 1 << 20;
 
@@ -40,7 +40,11 @@ impl Here {
     }
 
     fn bench(&self, args: &[&str], url: &str) -> Command {
-        let mut command = bench(["--time", "3", "--rsh", &self.rsh, "--remote-lvpipe", LVPIPE]);
+        self.bench_for(3, args, url)
+    }
+
+    fn bench_for(&self, seconds: u32, args: &[&str], url: &str) -> Command {
+        let mut command = bench_for(seconds, ["--rsh", &self.rsh, "--remote-lvpipe", LVPIPE]);
         command.args(args).arg(&self.source).arg(url);
         command
     }
@@ -130,7 +134,7 @@ fn where_the_port_cannot_be_reached_ssh_itself_is_measured() {
 #[test]
 fn a_far_side_without_a_volume_here() {
     let here = Here::working();
-    let mut command = bench(["--time", "2", "--rsh", &here.rsh, "--remote-lvpipe", LVPIPE, "ssh://somewhere"]);
+    let mut command = bench_for(2, ["--rsh", &here.rsh, "--remote-lvpipe", LVPIPE, "ssh://somewhere"]);
     let report = report(&mut command);
     report.assert_consistent();
     assert_eq!((report.text("/data"), links(&report).len()), ("generated", 4));
@@ -148,7 +152,7 @@ fn what_goes_wrong_there_is_told_here() {
     let old = Here::with("echo \"error: unrecognized subcommand 'attend'\" >&2; exit 2");
     run(&mut old.bench(&[], "ssh://somewhere")).expect_failure(5, &["lvpipe there refused"]);
     let dies = Here::with("eval \"$command\" & sleep 1; kill -9 $!; wait");
-    run(&mut dies.bench(&["--time", "8"], "ssh://somewhere")).expect_failure(1, &[]);
+    run(&mut dies.bench_for(8, &[], "ssh://somewhere")).expect_failure(1, &[]);
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn a_signal_ends_both_sides() {
     let here = Here::working();
     // Amid each of the stages: the far side's own, and the links'.
     for patience in [Duration::from_millis(500), Duration::from_millis(6500)] {
-        let running = start(here.bench(&["--time", "8"], &here.url("copy")).stdout(Stdio::null()));
+        let running = start(here.bench_for(8, &[], &here.url("copy")).stdout(Stdio::null()));
         wait_until("it is started", || here.scratch.path().join("pids").exists());
         std::thread::sleep(patience);
         running.signal(SIGINT);

@@ -109,8 +109,8 @@ fn what_cannot_be_measured_is_told() {
     run(&mut bench(["-"])).expect_failure(2, &["a stream can be read only once"]);
     run(&mut bench(["--via", "ssh"])).expect_failure(2, &["--via", "there is no other machine"]);
     run(&mut bench(["ssh://-x/y"])).expect_failure(2, &["expected ssh://"]);
-    run(&mut bench(["-m", "1M"])).expect_failure(2, &["cannot use so little memory"]);
-    run(&mut bench(["--time", "0"])).expect_failure(2, &["expected a time"]);
+    run(&mut lvpipe(["bench", "-m", "1M"])).expect_failure(2, &["cannot use so little memory"]);
+    run(&mut lvpipe(["bench", "--time", "0"])).expect_failure(2, &["expected a time"]);
 }
 
 /// The budget of a machine with little of everything.
@@ -119,7 +119,7 @@ fn memory_is_bounded() {
     let scratch = scratch_in_memory();
     let path = scratch.path().join("image");
     Image::full(150 * MIB).write(&path);
-    let ran = run(&mut bench(["-m", "32M"]).arg(&path)).expect_ok();
+    let ran = run(lvpipe(["bench", "-m", "32M", "--time", "1"]).arg(&path)).expect_ok();
     // Its own 32 MiB, a few for generated data, and the program.
     assert!(ran.peak_memory < 80 * MIB, "{} MiB", ran.peak_memory / MIB);
 }

@@ -10,9 +10,14 @@ use crate::process::{Ran, lvpipe, run};
 /// What the report in JSON says.
 pub struct Report(pub Value);
 
-/// `lvpipe bench --time 1 --json ARGS`, with little memory, so that little is compressed.
+/// `lvpipe bench --json ARGS` for a second.
 pub fn bench<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = lvpipe(["bench", "--time", "1", "-m", "24M", "--json"]);
+    bench_for(1, args)
+}
+
+/// The same for so many seconds; with little memory, so that little is compressed.
+pub fn bench_for<S: AsRef<OsStr>>(seconds: u32, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = lvpipe(["bench", "-m", "24M", "--json", "--time", &seconds.to_string()]);
     command.args(args).stdin(Stdio::null());
     command
 }

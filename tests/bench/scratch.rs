@@ -8,7 +8,7 @@ use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 
 use crate::image::{Image, names, scratch_in_memory, scratch_on_disk};
 use crate::process::{run, start, wait_until};
-use crate::report::{bench, report};
+use crate::report::{bench, bench_for, report};
 
 const MIB: u64 = 1 << 20;
 
@@ -72,7 +72,7 @@ fn however_it_ends_nothing_is_left() {
     Image::full(2 * MIB).write(&source);
     for signal in [SIGINT, SIGTERM, SIGKILL] {
         // Long enough to be ended amid its writing: the first of its minute goes to the processors.
-        let mut command = bench(["--time", "4"]);
+        let mut command = bench_for::<&str>(4, []);
         let running = start(command.args([&source, &target]).stdout(Stdio::null()));
         let fds = format!("/proc/{}/fd", running.pid());
         let has_scratch_file = || {
