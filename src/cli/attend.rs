@@ -5,8 +5,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 
 use super::links::LinkArgs;
@@ -27,6 +30,9 @@ use crate::progress::{Figures, Role};
 use crate::stop::Stop;
 use crate::volume::NullTarget;
 use crate::wire::Prelude;
+
+/// How often it is looked whether the sender is there.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
@@ -51,7 +57,9 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
-                Order::Measure(wanted) => commander.answer(self.measure(&wanted, stop), stop)?,
+                Order::Measure(wanted) => {
+                    commander.answer(commander.attended(stop, |stop| self.measure(&wanted, stop)), stop)?;
+                }
                 Order::Swallow => {
                     // The sender breaks it off when it has seen enough.
                     if let Err(error) = self.swallow(&commander, stop) {
@@ -112,6 +120,27 @@ impl Commander {
         let heard = self.turns.hear(stop).map_err(|e| lost(&e, stop))?;
         let odd = |_| Error::stream("cannot understand order", "ssh", "it is none that is known");
         heard.map(|order| serde_json::from_slice(&order).map_err(odd)).transpose()
+    }
+
+    /// Does what takes its time before it can be answered; it ends when the sender is gone.
+    fn attended<T>(&self, stop: &Stop, work: impl FnOnce(&Stop) -> Result<T>) -> Result<T> {
+        let stop = stop.child();
+        thread::scope(|scope| {
+            let (working, done) = bounded::<()>(0);
+            scope.spawn({
+                let stop = stop.clone();
+                move || {
+                    while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(LOOK) {
+                        if self.turns.has_ended() {
+                            return stop.fail(lost(&io::ErrorKind::BrokenPipe.into(), &stop));
+                        }
+                    }
+                }
+            });
+            let done = work(&stop);
+            drop(working);
+            done
+        })
     }
 
     /// Answers the last order.

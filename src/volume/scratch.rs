@@ -30,7 +30,7 @@ const LEAST: u64 = 8 << 20;
 /// What can be written instead of a target.
 pub enum Scratch {
     /// This.
-    Ready(ScratchTarget),
+    Ready(Box<ScratchTarget>),
     /// Nothing, and why.
     None(String),
 }
@@ -108,14 +108,14 @@ fn in_directory(directory: &Path, name: &str, most: u64) -> Result<Scratch> {
         return Ok(Scratch::None(format!("{shown} has only {} free", ByteSize(free))));
     };
     let target = Arc::new(FileTarget::unnamed(directory, name)?);
-    Ok(Scratch::Ready(ScratchTarget {
+    Ok(Scratch::Ready(Box::new(ScratchTarget {
         target,
         room,
         what: format!("a scratch file in {shown}"),
         notices: Vec::new(),
         _held: HeldForTarget::default(),
         created: None,
-    }))
+    })))
 }
 
 fn beside_lv(lvm: &Lvm, volume: &LogicalVolume, most: u64, stop: &Stop) -> Result<Scratch> {
@@ -152,7 +152,7 @@ fn in_pool(lvm: &Lvm, vg: &str, pool: &str, most: u64, stop: &Stop) -> Result<Sc
         open_device(&path, &created.volume().full_name(), Expected::default(), stop)?;
     notices.extend(more);
     let what = format!("a temporary thin volume in {vg}/{pool}");
-    Ok(Scratch::Ready(ScratchTarget { target, room, what, notices, _held: held, created: Some(created) }))
+    Ok(Scratch::Ready(Box::new(ScratchTarget { target, room, what, notices, _held: held, created: Some(created) })))
 }
 
 /// A tenth of what is free, if that is enough to tell anything.
@@ -167,7 +167,7 @@ mod tests {
 
     fn ready(name: &Path) -> ScratchTarget {
         match scratch_for(name.as_os_str(), 16 << 20, &Stop::new()).expect("a place") {
-            Scratch::Ready(ready) => ready,
+            Scratch::Ready(ready) => *ready,
             Scratch::None(why) => panic!("not measured: {why}"),
         }
     }

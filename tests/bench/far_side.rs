@@ -158,9 +158,10 @@ fn what_goes_wrong_there_is_told_here() {
 #[test]
 fn a_signal_ends_both_sides() {
     let here = Here::working();
-    // Amid each of the stages: the far side's own, and the links'.
-    for patience in [Duration::from_millis(500), Duration::from_millis(6500)] {
-        let running = start(here.bench_for(8, &[], &here.url("copy")).stdout(Stdio::null()));
+    // Amid each of the stages: the far side's own, which would take minutes, and the links'.
+    for (seconds, patience) in [(600, 1500), (8, 6500)] {
+        let patience = Duration::from_millis(patience);
+        let running = start(here.bench_for(seconds, &[], &here.url("copy")).stdout(Stdio::null()));
         wait_until("it is started", || here.scratch.path().join("pids").exists());
         std::thread::sleep(patience);
         running.signal(SIGINT);

@@ -69,7 +69,6 @@ fn what_the_map_calls_used_may_be_zeros() {
     let report = report(bench::<&str>([]).arg(&path));
     report.assert_consistent();
     assert_eq!((report.number("/volume/used"), report.number("/estimates/0/wire")), (3.0 * 1048576.0, 0.0));
-    assert_eq!(report.text("/estimates/0/bottleneck").is_empty(), false);
     assert_ne!(report.text("/estimates/0/bottleneck"), "link", "zeros need none");
 }
 
@@ -78,7 +77,7 @@ fn a_volume_that_ends_amid_a_block_is_read_to_its_end() {
     let scratch = scratch_in_memory();
     let path = scratch.path().join("odd");
     Image::full(3 * MIB + 12_345).write(&path);
-    let report = report(&mut bench(["-s", "64k", "--digest", "blake3"]).arg(&path));
+    let report = report(bench(["-s", "64k", "--digest", "blake3"]).arg(&path));
     report.assert_consistent();
     assert_eq!(report.number("/source/bytes") as u64, 3 * MIB + 12_345);
     assert!(report.text("/command").contains("--digest blake3 -s 64k"), "{}", report.text("/command"));
