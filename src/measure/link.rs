@@ -92,7 +92,7 @@ pub fn measure(way: Arc<dyn Dial>, linking: Linking) -> Result<Vec<Links>> {
     let input = Input::Volume { source: Arc::new(Generated::new(ENDLESS)), map, discarded: None };
     let over = AtomicBool::new(false);
     let (seen, sent) = thread::scope(|scope| {
-        let watch = Watch { figures: &figures, over: &over, most, time };
+        let watch = Watch { figures: &figures, over: &over, most, each, time };
         let run = run.clone();
         let watching = thread::Builder::new().name("watch".into()).spawn_scoped(scope, move || {
             let seen = watch.look();
@@ -137,13 +137,14 @@ struct Watch<'a> {
     over: &'a AtomicBool,
     /// 0 where no link is to come beside ssh's own.
     most: u16,
+    each: Duration,
     time: Duration,
 }
 
 impl Watch<'_> {
     /// All points, once enough has been seen; `None` where the transfer ends before.
     fn look(&self) -> Option<Vec<Point>> {
-        let (mut begun, mut first_link) = (None, None);
+        let (mut begun, mut first_link, mut all_up) = (None, None, None);
         let mut points: Vec<Point> = Vec::new();
         while !self.over.load(Ordering::SeqCst) {
             thread::sleep(LOOK);
@@ -156,11 +157,15 @@ impl Watch<'_> {
             if links > 0 {
                 first_link.get_or_insert_with(Instant::now);
             }
+            if links >= self.most {
+                all_up.get_or_insert_with(Instant::now);
+            }
             points.push(Point { time: now.elapsed, links, bytes: now.done, processors: processor_time() });
-            let is_enough = match first_link {
-                Some(first) => first.elapsed() >= self.time,
-                None if self.most == 0 => begun.elapsed() >= self.time,
-                None => begun.elapsed() >= self.time.max(FIRST_LINK),
+            let is_enough = match (first_link, all_up) {
+                (_, Some(all_up)) => all_up.elapsed() >= self.each,
+                // Some cannot be made.
+                (Some(first), None) => first.elapsed() >= self.time * 2 + FIRST_LINK,
+                (None, None) => begun.elapsed() >= self.time.max(FIRST_LINK),
             };
             if is_enough {
                 return Some(points);

@@ -14,7 +14,7 @@ const MUCH_FASTER: f64 = 1.2;
 /// What holds a transfer up, and what would help.
 pub(super) fn bottleneck(estimate: &Estimate, here: &Machine, far: Option<&Far>) -> String {
     let rate = ByteSize(estimate.rate as u64);
-    let nothing_helps = "neither links nor levels nor digests would help";
+    let nothing_helps = "neither links nor levels would help";
     let mut sentence = match estimate.bottleneck {
         StageName::Source => format!("The source is the bottleneck, at {rate}/s: {nothing_helps}."),
         StageName::Target => format!("The target is the bottleneck, at {rate}/s: {nothing_helps}."),

@@ -18,7 +18,7 @@ pub enum LinkCount {
     Doubling {
         /// A power of two.
         most: u16,
-        /// How long each number stays, from when the first link is up.
+        /// How long each number stays, from when all of them are up.
         each: Duration,
     },
 }
@@ -40,14 +40,12 @@ impl LinkCount {
         }
     }
 
-    /// How many there are to be after so much time, whatever they carry; `None` where that is not known beforehand.
-    pub(super) fn planned(self, time: Duration) -> Option<u16> {
+    /// How many there are to be from now on, when `links` have been up for so long, whatever they carry; `None` where
+    /// that is as many as there are, or a matter of what they carry.
+    pub(super) fn due(self, links: u16, up_for: Duration) -> Option<u16> {
         match self {
-            LinkCount::Fixed(_) | LinkCount::UpTo(_) => None,
-            LinkCount::Doubling { most, each } => {
-                let doublings = time.as_nanos() / each.as_nanos().max(1);
-                Some(most.min(1 << doublings.min(15)))
-            }
+            LinkCount::Doubling { most, each } if up_for >= each && links < most => Some((links * 2).min(most)),
+            LinkCount::Doubling { .. } | LinkCount::Fixed(_) | LinkCount::UpTo(_) => None,
         }
     }
 }
@@ -139,8 +137,12 @@ mod tests {
     #[test]
     fn what_is_to_double_doubles_in_its_time() {
         let count = LinkCount::Doubling { most: 8, each: Duration::from_secs(1) };
-        let planned = |tenths: u64| count.planned(Duration::from_millis(tenths * 100));
-        assert_eq!([0, 9, 10, 19, 20, 30, 900].map(planned), [1, 1, 2, 2, 4, 8, 8].map(Some));
+        let due = |links, tenths: u64| count.due(links, Duration::from_millis(tenths * 100));
+        assert_eq!(
+            [due(1, 9), due(1, 10), due(2, 11), due(4, 10), due(8, 99)],
+            [None, Some(2), Some(4), Some(8), None]
+        );
+        assert_eq!(LinkCount::Fixed(3).due(3, Duration::MAX), None);
         assert_eq!((count.first(), count.most()), (1, 8));
         assert_eq!(Growth::new(count).observe(1, 1e6, 1.0), Advice::Stay);
     }
