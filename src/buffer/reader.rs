@@ -52,7 +52,7 @@ impl Reader {
     /// Reads the input to its end, or to its first error.
     pub fn run(mut self, ring: &Ring, mut filler: Filler) {
         // SAFETY: pthread_self(3) always succeeds.
-        let thread = unsafe { libc::pthread_self() };
+        let thread = unsafe { libc::pthread_self() } as usize; // a number, or a pointer, by the C library
         self.log.info(&format!("inputThread: starting with threadid 0x{thread:x}..."));
         let added = self.fill(ring, &mut filler);
         filler.finish(added);

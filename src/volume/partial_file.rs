@@ -7,10 +7,11 @@
 //! On a file system without extended attributes what is left behind without a journal has no mark: there the user
 //! removes it.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -116,21 +117,29 @@ fn claim(file: &File, partial: &Path, name: &str, has_journal: bool) -> Result<u
 
 /// Renames, unless somebody made a file of that name in the meantime.
 fn rename_new(partial: &Path, path: &Path, name: &str) -> Result<()> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, partial, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
+    match rename_unless_there(partial, path) {
         Ok(()) => Ok(()),
-        Err(nix::errno::Errno::EEXIST) => Err(Error::new(
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
             Status::Io,
             "cannot rename target",
             name,
             "a file of that name appeared during the transfer",
         )),
         // A file system without RENAME_NOREPLACE.
-        Err(nix::errno::Errno::EINVAL) => {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
             fs::rename(partial, path).map_err(|e| Error::io("cannot rename target", name, &e))
         }
-        Err(e) => Err(Error::io("cannot rename target", name, &e.into())),
+        Err(e) => Err(Error::io("cannot rename target", name, &e)),
     }
+}
+
+/// renameat2(2) with RENAME_NOREPLACE. Not every C library has a function for it.
+fn rename_unless_there(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (CString::new(from.as_os_str().as_bytes())?, CString::new(to.as_os_str().as_bytes())?);
+    let (here, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);
+    // SAFETY: both names end in a NUL and live until the call returns, which only reads them.
+    let result = unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The mark. It is best effort: a file that could not be marked is refused later on, not taken by mistake.

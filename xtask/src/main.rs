@@ -7,6 +7,7 @@ mod ext4_image;
 mod fuzz;
 mod generate;
 mod lab;
+mod package;
 mod pipeline;
 mod setup;
 mod test;
@@ -30,6 +31,7 @@ enum Task {
     Fuzz(fuzz::Args),
     Generate(generate::Args),
     Lab(lab::Args),
+    Package(package::Args),
     Setup(setup::Args),
     Test(test::Args),
 }
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Generate(args) => generate::run(&args),
         Task::Lab(args) => lab::run(&args),
+        Task::Package(args) => package::run(&args),
         Task::Setup(args) => setup::run(&args),
         Task::Test(args) => test::run(&args),
     };

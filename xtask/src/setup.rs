@@ -22,9 +22,11 @@ pub enum Task {
     Bench,
     /// `cargo xtask test`, the lab included
     Test,
+    /// `cargo xtask package`
+    Package,
 }
 
-use Task::{Bench, Demo, Test};
+use Task::{Bench, Demo, Package, Test};
 
 /// Debian's packages, what each is for, and the tasks that need it.
 const PACKAGES: &[(&str, &str, &[Task])] = &[
@@ -32,8 +34,10 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("busybox-static", "the lab's shell and small tools", &[Test]),
     ("cpio", "packs the lab's initramfs", &[Test]),
     ("curl", "reads a volume over HTTP", &[Bench, Test]),
+    ("debootstrap", "a clean Debian, in which the packages are tried", &[Package]),
     ("dmsetup", "device-mapper in the lab", &[Test]),
-    ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test]),
+    ("dpkg-dev", "tells what a binary depends on", &[Package]),
+    ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test, Package]),
     ("g++", "libFuzzer is C++", &[Test]),
     ("iperf3", "what a network gives, for comparison", &[Bench]),
     ("iproute2", "networks of two hosts on one machine: ip, tc", &[Bench, Test]),
@@ -41,6 +45,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("lvm2", "LVM in the lab", &[Test]),
     ("man-db", "man(1), which checks the manual pages", &[Test]),
     ("mbuffer", "what lvpipe is compared with, side by side", &[Bench, Test]),
+    ("musl-tools", "a C compiler for the static binary", &[Package]),
     ("netbase", "/etc/protocols, from which mbuffer's messages are made", &[Bench, Test]),
     ("nginx-light", "another HTTP server: pulled from, and what ours is measured against", &[Bench, Test]),
     ("openssh-client", "ssh in tests and in the lab, and keys for it", &[Test]),
@@ -58,7 +63,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
 /// Installs what is missing for all tasks, or says what is.
 pub fn run(args: &Args) -> Result<()> {
     if args.check {
-        let missing = missing(&[Demo, Bench, Test])?;
+        let missing = missing(&[Demo, Bench, Test, Package])?;
         for (name, what_for) in &missing {
             println!("missing: {name}: {what_for}");
         }
@@ -68,7 +73,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         ensure!(missing.is_empty() && nextest, "run `cargo xtask setup` as root");
     } else {
-        ensure_packages(&[Demo, Bench, Test])?;
+        ensure_packages(&[Demo, Bench, Test, Package])?;
         ensure_nextest()?;
     }
     println!("nothing is missing");

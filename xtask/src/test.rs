@@ -47,6 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
         },
         cargo_step("tests", &["nextest", "run", "--workspace", "--locked"]),
         cargo_step("doc tests", &["test", "--workspace", "--doc", "--locked"]),
+        Step { name: "packages", program: this.as_os_str(), args: &["package", "--draft", "--test"], env: &[] },
         Step { name: "fuzz", program: this.as_os_str(), args: &["fuzz"], env: &[] },
     ];
     if !args.no_lab {
