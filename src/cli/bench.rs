@@ -15,6 +15,7 @@ use super::links::LinkTimes;
 use super::patience::Patience;
 use super::shared::{Resources, SourceArgs, left_behind, name_parser, random_id};
 use super::ssh_links::SshLinks;
+use crate::engine::spread::LinkCount;
 use crate::engine::trial::Sample;
 use crate::engine::{Compress, Work, Workshop};
 use crate::error::{Error, Result};
@@ -308,7 +309,8 @@ impl Bench {
         let round_trip = session.round_trip(stop);
         let part_size = PartSize::new(LINK_PART).unwrap_or(self.part_size);
         let linking = Linking {
-            count: self.links.count(true),
+            // Where nobody gets through beside ssh, no link will.
+            count: round_trip.map_or(LinkCount::Fixed(0), |_| self.links.count(true)),
             time: plan.link,
             workshop: self.workshop_for_links(part_size)?,
             transfer: random_id("cannot measure link")?,

@@ -92,13 +92,15 @@ impl Dialer {
     }
 
     /// How long a connection takes to be made, which is one round trip; the shortest of a few. `None` where none can
-    /// be made.
+    /// be made in a few seconds.
     pub fn round_trip(&self, stop: &Stop) -> Option<Duration> {
         const TRIES: u16 = 3;
+        const PATIENCE: Duration = Duration::from_secs(3);
         let places = self.addresses.first()?.resolve(stop).ok()?;
-        let timed = (0..TRIES).filter_map(|number| {
+        let patience = self.connect_timeout.min(PATIENCE);
+        let timed = (0..TRIES).map_while(|number| {
             let begun = Instant::now();
-            let connected = connect(&places, self.bind(number), Deadline::after(self.connect_timeout, stop));
+            let connected = connect(&places, self.bind(number), Deadline::after(patience, stop));
             connected.ok().map(|_| begun.elapsed())
         });
         timed.min()

@@ -26,8 +26,10 @@ use crate::wire::{DigestKind, Lineage, Prelude};
 const ENDLESS: u64 = 1 << 60;
 /// How often the figures are looked at.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long the first link beside ssh's own may take, where it is slower than a measurement.
-const FIRST_LINK: Duration = Duration::from_secs(2);
+/// How long the first link beside ssh's own may take: its processors have much to do meanwhile.
+const FIRST_LINK: Duration = Duration::from_secs(10);
+/// How long to try for a link where there is none.
+const RETRY: Duration = Duration::from_secs(2);
 /// Of each number's time so much is left to the links to get going.
 const GET_GOING: f64 = 0.4;
 
@@ -82,7 +84,7 @@ pub fn measure(way: Arc<dyn Dial>, linking: Linking) -> Result<Vec<Links>> {
     };
     let terms = Terms {
         links: if numbers.len() > 1 { LinkCount::Doubling { most, each } } else { LinkCount::Fixed(most) },
-        retry_for: FIRST_LINK,
+        retry_for: RETRY,
         stall,
         rate: None,
         // That all goes through ssh is among the figures.
