@@ -34,7 +34,8 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "pull" -d 'Pull a volu
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "migrate" -d 'Move a volume that is in use to another host, with a moment\'s pause'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
-complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "attend" -d 'Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "attend" -d 'Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "bench" -d 'Measure how fast a volume could be moved, and what would hold it up'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "man" -d 'Show a manual page, or install all of them'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "completions" -d 'Print a shell\'s completions'
@@ -231,6 +232,30 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand attend" -s m -l memory -d 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand attend" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand attend" -l insecure -d 'Plain TCP: no encryption, and whoever can connect is believed. Both sides must say so'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand attend" -s h -l help -d 'Print help'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l time -d 'How long to measure, in all. Where a round trip takes a tenth of a second, give it 30 or more' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l digest -d 'The digest of the transfer that is to come' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
+blake3\t'BLAKE3: several times faster on processors without'
+none\t'None: only the CRC32C of each part, against accidents of transport'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s s -l part-size -d 'Its unit of transfer: a power of two from 64k to 64M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l connect-timeout -d 'How long a connection may take to be made [default: 10]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'
+ssh\t'Through ssh\'s own pipe'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l port-range -d 'With ssh://, where the receiver may listen, for firewalls [default: any free port]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l rsh -d 'With ssh://, the ssh to use and its options [default: ssh]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side [default: lvpipe]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
+none\t'No map: read everything, and find zeros while reading'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l thin-metadata -d 'A saved copy of the pool\'s metadata (as dd makes it, not thin_metadata_pack) to take the map from' -r -F
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l thin-id -d 'The source\'s device id in the pool, for --thin-metadata' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l json -d 'Print a JSON object: all figures, rates in bytes a second, times in seconds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s q -l quiet -d 'Say nothing but the report, and errors'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -l json -d 'Print a JSON array: for each check what it is for, what was found, its state, and the way out'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand man" -l install -d 'Write all pages into this directory\'s man1' -r -F
@@ -281,17 +306,18 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "replicate" -d 'Keep a copy of a thin volume up to date: each run sends the next delta'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "migrate" -d 'Move a volume that is in use to another host, with a moment\'s pause'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "attend" -d 'Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "replicate" -d 'Keep a copy of a thin volume up to date: each run sends the next delta'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "migrate" -d 'Move a volume that is in use to another host, with a moment\'s pause'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "attend" -d 'Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "bench" -d 'Measure how fast a volume could be moved, and what would hold it up'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

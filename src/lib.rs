@@ -16,6 +16,7 @@
 //! - [`buffer`]: the plain byte buffer in mbuffer's place: ring, outputs, volumes (media), hashes, watermarks.
 //! - [`engine`]: moving parts: read, encode, send / receive, decode, write.
 //! - [`replicate`]: a copy that each run brings up to date: what there is on both sides, what comes next, what is kept.
+//! - [`measure`]: what a transfer would run at, and what holds it up.
 //! - [`migrate`]: what both sides of a migration or a replication say to each other, and when to switch.
 //! - [`http`]: volumes over HTTP: served to any client, pulled in parallel.
 //! - [`cli`]: a file a subcommand.
@@ -34,6 +35,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod link;
+pub mod measure;
 pub mod migrate;
 pub mod progress;
 pub mod replicate;

@@ -3,6 +3,7 @@
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
+mod measuring;
 mod migration;
 mod replica;
 
@@ -33,7 +34,7 @@ use migration::{Migration, consider};
 /// How often it is looked whether the sender is still there.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Do what `lvpipe migrate` or `lvpipe replicate` on the other side says: it starts this over ssh
+/// Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
 pub struct Attend {
     #[command(flatten)]
@@ -45,7 +46,7 @@ pub struct Attend {
 
 impl Attend {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
-        let way_out = "it is for `lvpipe migrate` and `lvpipe replicate` to start";
+        let way_out = "it is for `lvpipe migrate`, `lvpipe replicate` and `lvpipe bench` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
         let pipe = from.try_clone().map_err(|e| Error::io("cannot be started", "stdin", &e))?;
         let commander = Commander { turns: Turns::new(from, to), beside, pipe };
@@ -69,6 +70,15 @@ impl Attend {
                 Order::End => {
                     migration.end();
                     return commander.answer(Ok(()), stop);
+                }
+                Order::Measure(wanted) => {
+                    commander.answer(self.measure(&commander, &wanted, stop), stop)?;
+                }
+                Order::Swallow => {
+                    // The sender breaks it off when it has seen enough.
+                    if let Err(error) = self.swallow(&commander, stop) {
+                        stop.check().map_err(|_| error)?;
+                    }
                 }
                 Order::Replica(order) => self.replica(&commander, order, &mut received, stop)?,
             }

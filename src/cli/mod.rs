@@ -4,6 +4,7 @@
 //! completions are all made from [`command`]. Only in mbuffer's place the grammar is mbuffer's own, in [`mbuffer`].
 
 mod attend;
+mod bench;
 mod doctor;
 mod documents;
 mod inspect;
@@ -54,6 +55,7 @@ Examples:
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
   lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause CMD   move it while it is in use
   lvpipe map vg/vm1                                     see what there is to send
+  lvpipe bench vg/vm1 ssh://root@host/vg/vm1            see how long it will take, and what is slow
   lvpipe inspect --verify vm1.lvp                       check a backup")]
 struct Cli {
     #[command(subcommand)]
@@ -72,6 +74,7 @@ enum Task {
     Inspect(inspect::Inspect),
     #[command(hide = true)]
     Attend(attend::Attend),
+    Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Man(documents::Man),
     Completions(documents::Completions),
@@ -130,6 +133,7 @@ pub fn run() -> Result<()> {
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
         Task::Attend(attend) => attend.run(&stop),
+        Task::Bench(bench) => bench.run(&stop),
         Task::Doctor(doctor) => doctor.run(),
         Task::Man(man) => man.run(),
         Task::Completions(completions) => completions.run(),

@@ -28,7 +28,7 @@ pub(super) use arrivals::Arrivals;
 use arrivals::RecvLinks;
 
 /// How long a receiver that ssh started waits for a link: its sender starts another one.
-const RETRY_BEHIND_SSH: Duration = Duration::from_secs(2);
+pub(super) const RETRY_BEHIND_SSH: Duration = Duration::from_secs(2);
 
 /// Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified
 ///

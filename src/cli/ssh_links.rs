@@ -102,6 +102,20 @@ impl SshLinks {
         })
     }
 
+    /// The options that were given, but for the number of links: to be typed again.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut push = |option: &str, value: Option<String>| {
+            value.into_iter().for_each(|value| words.extend([option.to_string(), value]));
+        };
+        push("--connect-timeout", self.connect_timeout.map(|time| time.to_string()));
+        self.bind.iter().for_each(|address| push("--bind", Some(address.to_string())));
+        push("--port-range", self.port_range.as_ref().map(ToString::to_string));
+        push("--rsh", self.rsh.clone());
+        push("--remote-lvpipe", self.remote_lvpipe.clone());
+        words
+    }
+
     /// The options that any receiver can have, and whether each was given.
     pub fn given(&self) -> [(&'static str, bool); 3] {
         [

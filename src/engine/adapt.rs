@@ -6,6 +6,10 @@
 //! tried again for a while, twice as long each time. So a link that is slow because the receiver's disk is slow,
 //! or because both sides share the processors, does not drive the level up for nothing.
 
+mod settle;
+
+pub use settle::{Load, settle};
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -73,7 +77,7 @@ impl fmt::Display for Compress {
 }
 
 /// The steps of auto; `None` is no compression.
-const LADDER: [Option<i32>; 13] = [
+pub const LADDER: [Option<i32>; 13] = [
     None,
     Some(-7),
     Some(-4),
@@ -169,24 +173,14 @@ fn direction(now: &Snapshot, since: &Snapshot) -> isize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::{Figures, Role};
 
     /// Runs `epochs` epochs of a machine that moves `rate(level)` bytes a second and says which stage is busy.
-    fn run(epochs: u32, machine: impl Fn(Option<i32>) -> (f64, Stage)) -> Vec<Option<i32>> {
-        let mut now = Figures::new(Role::Send).snapshot();
-        now.stages.iter_mut().for_each(|stage| stage.threads = 1);
-        let mut adapt = Adapt::new(now.clone(), 9);
-        let mut levels = Vec::new();
-        for _ in 0..epochs {
-            let (rate, busy) = machine(adapt.level());
-            now.elapsed += EPOCH;
-            now.read += (rate * EPOCH.as_secs_f64()) as u64;
-            now.parts += LEAST_PARTS;
-            now.stages[busy as usize].busy += EPOCH;
-            adapt.observe(now.clone());
-            levels.push(adapt.level());
-        }
-        levels
+    fn run(epochs: usize, machine: impl Fn(Option<i32>) -> (f64, Stage)) -> Vec<Option<i32>> {
+        settle::simulate(epochs, 9, |level| {
+            let (rate, busy) = machine(level);
+            let share = |stage| if busy == stage { 1.0 } else { 0.0 };
+            Load { rate, links: share(Stage::Link), workers: share(Stage::Cpu) }
+        })
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::volume::Target;
 use crate::wire::{FrameHeader, FrameKind, Prelude, Segments, WireError};
 
 /// Writes under way at once, on a target that takes them in any order.
-const WRITERS: usize = 4;
+pub(super) const WRITERS: usize = 4;
 
 /// From links to the target.
 pub(super) struct Intake {

@@ -69,10 +69,11 @@ mod sorter;
 pub mod spread;
 mod tally;
 mod target_writer;
+pub mod trial;
 pub mod walk;
 mod zeros;
 
-pub use adapt::{Adapt, Compress};
+pub use adapt::{Adapt, Compress, LADDER, Load, settle};
 pub use held_at_target::HeldAtTarget;
 pub use lineage::lineage;
 pub use memory::{Work, Workshop};

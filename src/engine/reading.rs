@@ -23,7 +23,7 @@ use crate::volume::{ALIGN, Source};
 use crate::wire::SegmentKind;
 
 /// Reads under way at once: enough to keep a disk's queue filled.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// What every reader needs.
 #[derive(Clone)]
@@ -211,7 +211,7 @@ impl Bench {
 }
 
 /// The cell's extents, widened to what direct I/O can read; what is added are bytes of holes, which are zeros.
-fn aligned_extents(cell: &DataCell<'_>) -> Vec<Extent> {
+pub(super) fn aligned_extents(cell: &DataCell<'_>) -> Vec<Extent> {
     let mut aligned: Vec<Extent> = Vec::new();
     for extent in cell.extents() {
         let begin = extent.offset - extent.offset % ALIGN;

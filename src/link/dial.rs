@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::connect::connect;
@@ -89,6 +89,21 @@ impl Dialer {
             }
         }
         Err(failure.unwrap_or_else(|| Error::usage("nobody to send to", "-O", "no address is given")))
+    }
+
+    /// How long a connection takes to be made, which is one round trip; the shortest of a few. `None` where none can
+    /// be made in a few seconds.
+    pub fn round_trip(&self, stop: &Stop) -> Option<Duration> {
+        const TRIES: u16 = 3;
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let places = self.addresses.first()?.resolve(stop).ok()?;
+        let patience = self.connect_timeout.min(PATIENCE);
+        let timed = (0..TRIES).map_while(|number| {
+            let begun = Instant::now();
+            let connected = connect(&places, self.bind(number), Deadline::after(patience, stop));
+            connected.ok().map(|_| begun.elapsed())
+        });
+        timed.min()
     }
 
     fn bind(&self, link_number: u16) -> Option<IpAddr> {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::About;
+use crate::measure::far::Wanted;
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ pub enum Order {
     },
     /// One of a replica's.
     Replica(crate::replicate::order::Order),
+    /// Measure your processors, and where a target is or would be. The answer is
+    /// [`FarFigures`](crate::measure::figures::FarFigures).
+    Measure(Wanted),
+    /// A transfer follows: take it, and throw away what it brings. Its end is the answer.
+    Swallow,
     /// There are no more: let go of what is held. The answer says that this is done.
     End,
 }

@@ -25,6 +25,7 @@ mod json;
 mod pace;
 mod reporter;
 mod stage;
+mod step_line;
 mod terminal;
 mod text;
 
@@ -33,3 +34,4 @@ pub use figures::{Busy, Figures, Role, Snapshot};
 pub use json::JSON_FIELDS;
 pub use reporter::{Outcome, ProgressKind, Reporter};
 pub use stage::{Stage, StageFigures};
+pub use step_line::StepLine;

@@ -6,9 +6,9 @@
 //!
 //! Several threads write it at once, and none of them waits for the disk before much is on its way there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,6 +46,22 @@ impl FileTarget {
         };
         let (behind, cannot_punch) = (WriteBehind::default(), AtomicBool::new(false));
         Ok(FileTarget { file, name: name.into(), partial, behind, is_new: AtomicBool::new(false), cannot_punch })
+    }
+
+    /// A file without a name in this directory: it is gone when it is closed, however the run ends.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn unnamed(directory: &Path, name: &str) -> Result<Self> {
+        let file = open_unnamed(directory).map_err(|e| guards::cannot_open_file(name, &e))?;
+        Ok(FileTarget {
+            file,
+            name: name.into(),
+            partial: None,
+            behind: WriteBehind::default(),
+            is_new: AtomicBool::new(true),
+            cannot_punch: AtomicBool::new(false),
+        })
     }
 
     /// The open file, for comparing it with the source.
@@ -168,6 +184,22 @@ impl Drop for FileTarget {
         if let Some(partial) = &self.partial {
             partial.abandon(&self.file);
         }
+    }
+}
+
+/// open(2), O_TMPFILE; where the file system has no such files, one that has a name for a moment.
+fn open_unnamed(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.custom_flags(libc::O_TMPFILE).mode(0o600).open(directory) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {
+            let random = getrandom::u64().map_err(io::Error::other)?;
+            let path = directory.join(format!(".lvpipe-scratch-{random:016x}"));
+            let file = options.custom_flags(0).create_new(true).open(&path)?;
+            fs::remove_file(&path)?;
+            Ok(file)
+        }
+        opened => opened,
     }
 }
 

@@ -29,6 +29,7 @@ mod pool_watch;
 mod resident;
 mod round_target;
 mod rounds;
+mod scratch;
 mod source_maps;
 mod standing;
 mod state;
@@ -53,6 +54,7 @@ pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, Since, Sourc
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, exec_target, open_target};
 pub use round_target::RoundTarget;
 pub use rounds::{Pending, Round, Rounds};
+pub use scratch::{Scratch, ScratchTarget, scratch_for};
 pub use standing::{Mark, Standing};
 pub use state::State;
 pub use stream::{StreamTarget, stdin_stream};

@@ -208,7 +208,7 @@ pub(super) fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Met
 }
 
 /// Opens a device; a thin one is discarded instead of being filled with zeros, and its pool is watched.
-fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
+pub(super) fn open_device(path: &Path, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<OpenTarget> {
     let thin = ThinVolume::at(path, &Dmsetup::default())?;
     // Where an external origin shows through what is not mapped, discarding does not give zeros.
     let unmaps = thin.as_ref().filter(|thin| thin.external_origin.is_none());

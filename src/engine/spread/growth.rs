@@ -14,13 +14,20 @@ pub enum LinkCount {
     Fixed(u16),
     /// As many as help, up to this.
     UpTo(u16),
+    /// One, and after each `each` twice as many, up to `most`: to see what each number of them carries.
+    Doubling {
+        /// A power of two.
+        most: u16,
+        /// How long each number stays, from when all of them are up.
+        each: Duration,
+    },
 }
 
 impl LinkCount {
     /// The most that there will be.
     pub fn most(self) -> u16 {
         match self {
-            LinkCount::Fixed(count) | LinkCount::UpTo(count) => count,
+            LinkCount::Fixed(count) | LinkCount::UpTo(count) | LinkCount::Doubling { most: count, .. } => count,
         }
     }
 
@@ -29,6 +36,16 @@ impl LinkCount {
         match self {
             LinkCount::Fixed(count) => count,
             LinkCount::UpTo(most) => most.clamp(1, 2),
+            LinkCount::Doubling { .. } => 1,
+        }
+    }
+
+    /// How many there are to be from now on, when `links` have been up for so long, whatever they carry; `None` where
+    /// that is as many as there are, or a matter of what they carry.
+    pub(super) fn due(self, links: u16, up_for: Duration) -> Option<u16> {
+        match self {
+            LinkCount::Doubling { most, each } if up_for >= each && links < most => Some((links * 2).min(most)),
+            LinkCount::Doubling { .. } | LinkCount::Fixed(_) | LinkCount::UpTo(_) => None,
         }
     }
 }
@@ -61,7 +78,7 @@ pub(super) struct Growth {
 impl Growth {
     pub(super) fn new(count: LinkCount) -> Self {
         let most = match count {
-            LinkCount::Fixed(_) => 0,
+            LinkCount::Fixed(_) | LinkCount::Doubling { .. } => 0,
             LinkCount::UpTo(most) => most,
         };
         Growth { most, trial: None, rest: 0, penalty: 2 }
@@ -115,6 +132,19 @@ mod tests {
         assert!(five_help.iter().all(|links| *links <= 6));
         let with_five = five_help.iter().filter(|links| **links == 5).count();
         assert!(with_five > 80, "five links in {with_five} of 100 epochs, the sixth being tried in the others");
+    }
+
+    #[test]
+    fn what_is_to_double_doubles_in_its_time() {
+        let count = LinkCount::Doubling { most: 8, each: Duration::from_secs(1) };
+        let due = |links, tenths: u64| count.due(links, Duration::from_millis(tenths * 100));
+        assert_eq!(
+            [due(1, 9), due(1, 10), due(2, 11), due(4, 10), due(8, 99)],
+            [None, Some(2), Some(4), Some(8), None]
+        );
+        assert_eq!(LinkCount::Fixed(3).due(3, Duration::MAX), None);
+        assert_eq!((count.first(), count.most()), (1, 8));
+        assert_eq!(Growth::new(count).observe(1, 1e6, 1.0), Advice::Stay);
     }
 
     #[test]

@@ -146,8 +146,10 @@ impl Peer {
     fn look_after<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, numbers: &mut Vec<u16>, most: u16) {
         let mut growth = Growth::new(self.terms.links);
         let mut epoch = (Instant::now(), self.figures.snapshot());
+        let mut all_up = None;
         while self.stop.sleep(TICK).is_ok() {
             self.check_presence();
+            self.add_due(scope, numbers, most, &mut all_up);
             if epoch.0.elapsed() < EPOCH {
                 continue;
             }
@@ -165,6 +167,26 @@ impl Peer {
                 }
             }
             epoch = (Instant::now(), now);
+        }
+    }
+
+    /// Adds the links that are to be there by now, where that is a matter of time; `all_up` is since when those that
+    /// there are to be are.
+    fn add_due<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        numbers: &mut Vec<u16>,
+        most: u16,
+        all_up: &mut Option<Instant>,
+    ) {
+        let up = self.links().up.keys().filter(|number| !self.is_standby(**number)).count();
+        if up < numbers.len() {
+            *all_up = None;
+            return;
+        }
+        let up_for = all_up.get_or_insert_with(Instant::now).elapsed();
+        if let Some(due) = self.terms.links.due(up as u16, up_for) {
+            while numbers.len() < usize::from(due.min(most)) && self.add_slot(scope, numbers) {}
         }
     }
 

@@ -5,7 +5,9 @@
 //! dropped, or the run is killed, the pipes end, and the far side lets go of what it has.
 
 use std::io;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -88,6 +90,12 @@ impl Session {
     /// Whether ssh has ended, which is not seen by a transfer whose links are beside it.
     pub fn has_ended(&self) -> bool {
         self.process.has_ended()
+    }
+
+    /// How long it takes to get there and back over TCP; `None` where it does not listen, or cannot be reached.
+    pub fn round_trip(&self, stop: &Stop) -> Option<Duration> {
+        let tcp = self.ssh.tcp.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tcp?.round_trip(stop)
     }
 
     fn say(&self, order: &impl Serialize, stop: &Stop) -> Result<()> {

@@ -1,0 +1,389 @@
+//! `lvpipe bench`: how fast a volume could be moved, and what would hold it up.
+
+mod advice;
+mod plan;
+mod text;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::links::LinkTimes;
+use super::patience::Patience;
+use super::shared::{Resources, SourceArgs, left_behind, name_parser, random_id};
+use super::ssh_links::SshLinks;
+use crate::engine::spread::LinkCount;
+use crate::engine::trial::Sample;
+use crate::engine::{Compress, Work, Workshop};
+use crate::error::{Error, Result};
+use crate::link::Dial;
+use crate::link::ssh::{Session, SshUrl};
+use crate::measure::estimate::{Carried, Estimate, Receiver, Way, estimate};
+use crate::measure::far::Wanted;
+use crate::measure::figures::{Far, FarFigures, Report, Target, Transfer, Volume, best_links};
+use crate::measure::link::{Linking, measure};
+use crate::measure::machine::Measuring;
+use crate::measure::target;
+use crate::migrate::Order;
+use crate::progress::StepLine;
+use crate::stop::Stop;
+use crate::volume::{NewVolume, OpenSource, SourceOptions, What, open_source};
+use crate::wire::{DigestKind, PartSize};
+use plan::Plan;
+
+/// The parts that links are measured with: small ones, so that a slow link has something to show.
+const LINK_PART: u64 = 256 << 10;
+/// What is estimated where no volume is named.
+const SUCH_DATA: u64 = 1 << 40;
+/// Links that are assumed where none is measured, in bytes a second of TCP's payload: 94 % of the line's bits, for
+/// frames of 1538 bytes on the wire carry 1448.
+const ASSUMED: [(&str, Option<f64>); 3] =
+    [("1 Gbit/s", Some(117.5e6)), ("10 Gbit/s", Some(1175e6)), ("none", None)];
+
+/// Measure how fast a volume could be moved, and what would hold it up
+///
+/// Everything is measured with what a transfer is made of: the source is read at places all over what is used of it,
+/// its own data are compressed at each level that auto moves between, and the links carry a transfer to nowhere. From
+/// that follow the time that the whole would take, what would be the bottleneck, and the command line to use. Nothing
+/// that exists is written to: instead of a target, a scratch file in its directory or a temporary thin volume in its
+/// pool is, and is removed again. What runs meanwhile on the machines and on the link counts, and is disturbed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lvpipe bench vg/vm1                                   the volume, and this machine's processors
+  lvpipe bench vg/vm1 ssh://root@host                   the link too, and the processors there
+  lvpipe bench vg/vm1 ssh://root@host/vg/vm1            and writing where the target would be
+  lvpipe bench vg/vm1 /srv/vm1.img                      a copy on this machine
+  lvpipe bench ssh://root@host                          without a volume: with generated data
+  lvpipe bench --json vg/vm1 | jq '.estimates[].seconds'")]
+pub struct Bench {
+    /// What is to be moved: vg/lv, a device, or an image file [default: generated data, some 2:1]
+    #[arg(value_parser = name_parser())]
+    source: Option<OsString>,
+
+    /// Where to: ssh://[USER@]HOST[:PORT], with /TARGET as for `lvpipe send` to measure writing there too; or a target
+    /// on this machine. A thin pool stands for a new volume in it
+    #[arg(value_parser = name_parser())]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the help mean what they mean in any help")]
+    destination: Option<OsString>,
+
+    /// How long to measure, in all. Where a round trip takes a tenth of a second, give it 30 or more
+    #[arg(long, value_name = "TIME", default_value = "10")]
+    time: Patience,
+
+    /// Print a JSON object: all figures, rates in bytes a second, times in seconds
+    #[arg(long)]
+    json: bool,
+
+    /// The digest of the transfer that is to come
+    #[arg(long, value_name = "KIND", default_value = "sha256")]
+    digest: DigestKind,
+
+    /// Its unit of transfer: a power of two from 64k to 64M
+    #[arg(short = 's', long, value_name = "SIZE", default_value = "1M")]
+    part_size: PartSize,
+
+    #[command(flatten)]
+    times: LinkTimes,
+
+    #[command(flatten)]
+    links: SshLinks,
+
+    #[command(flatten)]
+    source_args: SourceArgs,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    /// Say nothing but the report, and errors
+    #[arg(short, long, help_heading = "Messages")]
+    quiet: bool,
+}
+
+/// Where to.
+enum Destination {
+    Nowhere,
+    Here(OsString),
+    There { url: SshUrl, target: Option<String>, text: String },
+}
+
+/// What is measured of the volume.
+struct Measured {
+    volume: Option<Volume>,
+    source: Option<Transfer>,
+    sample: Sample,
+    data: &'static str,
+}
+
+impl Bench {
+    pub(super) fn run(mut self, stop: &Stop) -> Result<()> {
+        if self.destination.is_none() && self.source.as_deref().is_some_and(is_far) {
+            self.destination = self.source.take();
+        }
+        let destination = self.destination()?;
+        self.refuse_idle_options(&destination)?;
+        let line = StepLine::new(self.quiet);
+        let report = self.measure(&destination, &line, stop)?;
+        drop(line);
+        let text = match self.json {
+            true => {
+                serde_json::to_string(&report).map_err(|e| Error::io("cannot print", "stdout", &e.into()))? + "\n"
+            }
+            false => text::report(&report),
+        };
+        match io::stdout().write_all(text.as_bytes()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn destination(&self) -> Result<Destination> {
+        let Some(name) = &self.destination else { return Ok(Destination::Nowhere) };
+        if !is_far(name) {
+            return Ok(Destination::Here(name.clone()));
+        }
+        let text = name.to_string_lossy().into_owned();
+        // Without a target nothing is written there.
+        let authority = text.trim_start_matches("ssh://");
+        let whole = match authority.split_once('/') {
+            None => format!("{text}/-"),
+            Some((_, "")) => format!("{text}-"),
+            Some(_) => text.clone(),
+        };
+        let url: SshUrl = whole.parse().map_err(|why: String| Error::usage("cannot measure", &text, why))?;
+        let target = Some(url.target.clone()).filter(|target| target != "-");
+        Ok(Destination::There { url, target, text })
+    }
+
+    fn refuse_idle_options(&self, destination: &Destination) -> Result<()> {
+        if matches!(destination, Destination::There { .. }) {
+            return self.links.refuse_links_beside_none("cannot measure");
+        }
+        let (any, ssh) = (self.links.given(), self.links.given_for_ssh());
+        match any.iter().chain(&ssh).find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::usage("cannot measure", option, "there is no other machine")
+                .way_out("name one: ssh://HOST, or ssh://HOST/TARGET")),
+        }
+    }
+
+    fn measure(&self, destination: &Destination, line: &StepLine, stop: &Stop) -> Result<Report> {
+        let workshop = self.resources.workshop(self.part_size, Work::CompressAdaptively)?;
+        let measuring = Measuring { workshop: &workshop, digest: self.digest, stop };
+        let plan = self.plan(destination);
+        // First what may be refused, or ask for a password.
+        let far = match destination {
+            Destination::There { url, target, .. } => Some(self.meet(url, target.as_deref(), &plan, line, stop)?),
+            Destination::Nowhere | Destination::Here(_) => None,
+        };
+        let measured = self.volume(&measuring, &plan, line, stop)?;
+        line.say("measuring this machine's processors");
+        let here = measuring.processors(&measured.sample, plan.processors)?;
+        let mut target: Option<Target> = None;
+        if let Destination::Here(name) = destination {
+            line.say("writing where the target would be");
+            let (found, notices) = target::measure(name, &measured.sample, self.part_size, plan.target, stop)?;
+            self.tell(line, &notices);
+            target = Some(found);
+        }
+        let Measured { volume, source, sample, data } = measured;
+        // Its memory is the links' from here on.
+        drop(sample);
+        let (far, far_target) = match far {
+            None => (None, None),
+            Some((session, figures)) => {
+                let (far, target) = self.link(session, figures, &plan, line, stop)?;
+                (Some(far), target)
+            }
+        };
+        let target = target.or(far_target);
+        let used = volume.as_ref().map_or(SUCH_DATA, |volume| volume.used);
+        let way = Way {
+            source: source.as_ref(),
+            here: &here,
+            link: None,
+            receiver: match (&far, destination) {
+                (Some(far), _) => Receiver::There(&far.machine),
+                (None, Destination::Here(_)) => Receiver::Here,
+                (None, _) => Receiver::Unknown,
+            },
+            target: target.as_ref().and_then(|target| target.written.as_ref()),
+        };
+        let estimates = estimates(&way, far.as_ref(), destination, used);
+        let (mut bottleneck, mut command) = (String::new(), String::new());
+        // The last one is the one with the widest link.
+        if let Some(estimate) = estimates.last() {
+            bottleneck = advice::bottleneck(estimate, &here, far.as_ref());
+            command = self.command(destination, advice::options(estimate, &here, far.as_ref()));
+        }
+        Ok(Report { volume, data, source, here, target, far, estimates, bottleneck, command })
+    }
+
+    fn plan(&self, destination: &Destination) -> Plan {
+        let (target, far, far_target) = match destination {
+            Destination::Nowhere => (false, false, false),
+            Destination::Here(_) => (true, false, false),
+            Destination::There { target, .. } => (false, true, target.is_some()),
+        };
+        Plan::divide(self.time.0, plan::Wanted { source: self.source.is_some(), target, far, far_target })
+    }
+
+    /// Starts the far side, which measures itself.
+    fn meet(
+        &self,
+        url: &SshUrl,
+        target: Option<&str>,
+        plan: &Plan,
+        line: &StepLine,
+        stop: &Stop,
+    ) -> Result<(Session, FarFigures)> {
+        line.clear();
+        let session = Session::start(url.clone(), self.links.options(&self.times, Vec::new(), false)?, stop)?;
+        line.say(&format!("{url} measures itself"));
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let wanted = Wanted {
+            target: target.map(Into::into),
+            part_size: self.part_size.bytes() as u64,
+            digest: self.digest.to_string(),
+            processors_milliseconds: milliseconds(plan.far_processors),
+            target_milliseconds: milliseconds(plan.far_target),
+        };
+        let figures: FarFigures = session.ask(&Order::Measure(wanted), stop)?;
+        self.tell(line, &figures.notices);
+        Ok((session, figures))
+    }
+
+    /// Reads the volume, if there is one; else, and where there is nothing on it, generates data.
+    fn volume(&self, measuring: &Measuring<'_>, plan: &Plan, line: &StepLine, stop: &Stop) -> Result<Measured> {
+        let generated = |volume| {
+            let sample = measuring.generated()?;
+            Ok(Measured { volume, source: None, sample, data: "generated" })
+        };
+        let Some(name) = &self.source else { return generated(None) };
+        line.say("reading the map");
+        // A sample need not be of one moment: no snapshot is taken.
+        let options =
+            SourceOptions { only_map: true, map: self.source_args.map_choice(), ..SourceOptions::default() };
+        let OpenSource { held, what, origin, notices } = open_source(name, &options, stop)?;
+        let What::Volume { source, map, .. } = what else {
+            return Err(Error::usage("cannot measure", origin.name, "a stream can be read only once"));
+        };
+        let volume = Volume {
+            name: origin.name,
+            size: map.size(),
+            used: map.used_bytes(),
+            extents: map.extents().len() as u64,
+        };
+        self.tell(line, &notices);
+        line.say("reading the source");
+        let read = measuring.source(&*source, &map, plan.source);
+        // What is held goes after the source is closed.
+        drop((source, map));
+        let (moved, sample) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                left_behind(&held.abandon());
+                return Err(error);
+            }
+        };
+        self.tell(line, held.release()?.as_slice());
+        match moved {
+            Some(_) => Ok(Measured { volume: Some(volume), source: moved, sample, data: "volume" }),
+            None => generated(Some(volume)),
+        }
+    }
+
+    /// Measures the way to the far side, which has measured itself.
+    fn link(
+        &self,
+        session: Session,
+        figures: FarFigures,
+        plan: &Plan,
+        line: &StepLine,
+        stop: &Stop,
+    ) -> Result<(Far, Option<Target>)> {
+        line.say(&format!("sending to {}", session.name()));
+        let round_trip = session.round_trip(stop);
+        let part_size = PartSize::new(LINK_PART).unwrap_or(self.part_size);
+        let linking = Linking {
+            // Where nobody gets through beside ssh, no link will.
+            count: round_trip.map_or(LinkCount::Fixed(0), |_| self.links.count(true)),
+            time: plan.link,
+            workshop: self.workshop_for_links(part_size)?,
+            transfer: random_id("cannot measure link")?,
+            stall: self.times.stall_timeout(),
+            stop: stop.clone(),
+        };
+        session.begin_transfer(&Order::Swallow, stop)?;
+        let (host, session) = (session.name(), Arc::new(session));
+        let links = measure(session as Arc<dyn Dial>, linking)?;
+        let FarFigures { machine, target, .. } = figures;
+        Ok((Far { host, machine, round_trip: round_trip.map(|time| time.as_secs_f64()), links }, target))
+    }
+
+    fn workshop_for_links(&self, part_size: PartSize) -> Result<Workshop> {
+        self.resources.workshop(part_size, Compress::None.work())
+    }
+
+    /// What is to be typed.
+    fn command(&self, destination: &Destination, options: Vec<String>) -> String {
+        let name = |name: &OsStr| name.to_string_lossy().into_owned();
+        let source = self.source.as_deref().map_or("SOURCE".to_string(), name);
+        let mut words = vec!["lvpipe".to_string(), "send".into(), source];
+        if self.digest != DigestKind::default() {
+            words.extend(["--digest".into(), self.digest.to_string()]);
+        }
+        if self.part_size != PartSize::default() {
+            words.extend(["-s".into(), format!("{}k", self.part_size.bytes() >> 10)]);
+        }
+        words.extend(options);
+        match destination {
+            Destination::Nowhere => words.push("ssh://HOST/TARGET".into()),
+            Destination::Here(target) => {
+                let receiver = quoted(&["lvpipe".into(), "recv".into(), name(target)]);
+                return format!("{} | {receiver}", quoted(&words));
+            }
+            Destination::There { url, target, text } => {
+                words.extend(self.links.words());
+                let is_new = target.as_deref().is_some_and(|target| target.parse::<NewVolume>().is_ok());
+                words.extend(is_new.then(|| "--create".into()));
+                words.push(match target {
+                    Some(_) => text.clone(),
+                    None => format!("ssh://{url}/TARGET"),
+                });
+            }
+        }
+        quoted(&words)
+    }
+
+    fn tell(&self, line: &StepLine, notices: &[String]) {
+        if !self.quiet {
+            notices.iter().for_each(|notice| line.println(&format!("lvpipe: {notice}")));
+        }
+    }
+}
+
+/// For a shell.
+fn quoted(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
+fn is_far(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"ssh://")
+}
+
+/// One where the way is known, else some.
+fn estimates(way: &Way<'_>, far: Option<&Far>, destination: &Destination, used: u64) -> Vec<Estimate> {
+    if let Some(far) = far {
+        let link = best_links(&far.links).map(Carried::from);
+        return vec![estimate(&Way { link, ..*way }, used, "measured")];
+    }
+    if let Destination::Here(_) = destination {
+        return vec![estimate(way, used, "none")];
+    }
+    let assumed = |rate| Carried { rate, processor_seconds_a_byte: 0.0 };
+    ASSUMED.map(|(name, rate)| estimate(&Way { link: rate.map(assumed), ..*way }, used, name)).into()
+}
