@@ -16,6 +16,7 @@ use super::record::{Growth, Point, Rate};
 use super::ways::Way;
 use super::{room, sparse};
 use crate::bench::two_hosts::TwoHosts;
+use crate::binary;
 
 /// What is data in one piece, in bytes.
 const STRETCH: u64 = 4 << 20;
@@ -57,8 +58,8 @@ impl Plan {
 
 /// Measures both curves. `image` is where the data comes from.
 pub fn measure(contest: &Contest<'_>, image: &Path, directory: &Path, plan: &Plan) -> Result<Growth> {
+    let scratch = binary::scratch(&directory.join("growth"))?;
     room::on_disk(directory, plan.bytes(), "the volumes whose growth is measured")?;
-    let scratch = tempfile::Builder::new().prefix("growth").tempdir_in(directory)?;
     let make = |used: u64, size: u64| -> Result<(PathBuf, Point)> {
         let path = scratch.path().join(format!("{used}-of-{size}"));
         fill(image, &path, used, size).with_context(|| path.display().to_string())?;
