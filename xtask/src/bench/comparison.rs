@@ -31,7 +31,9 @@
 //! of processor time on either side, by the processor's own instructions: as much, shared by two, as qemu-img takes for
 //! everything. So 0.7 of qemu-img is out of reach where both sides have two processors together and all is verified.
 //! `auto` lost more than that: a second at the level at which it begins, then steps of 0.4 s each, most of them taken
-//! back because the first rate it had seen was that of its buffers filling up. That is mended in `lvpipe::engine::Adapt`.
+//! back because the first rate it had seen was that of its buffers filling up. That is mended in `lvpipe::engine::Adapt`: in
+//! six runs each in turn, on a machine with much else to do, the sender took 4.0 s of processor time instead of 5.3, and at
+//! 1 Gbit/s as long as before.
 
 mod contest;
 mod database;
