@@ -2,9 +2,13 @@
 //!
 //! Auto climbs a ladder from no compression to zstd's level 9. What waits gives the direction: where the links are
 //! the bottleneck, a step up makes fewer bytes of the same parts; where the workers are, a step down makes them
-//! faster. Whether the step was right is measured: where the rate of source bytes fell, it is taken back and not
-//! tried again for a while, twice as long each time. So a link that is slow because the receiver's disk is slow,
-//! or because both sides share the processors, does not drive the level up for nothing.
+//! faster; where both are busy, nothing would. Links that stay all but idle would be so without compression as well:
+//! then all steps down that are left are taken as one. Whether a step was right is measured: where the rate of source
+//! bytes fell, it is taken back, and none in that direction is tried for a while, twice as long each time. So a link that is slow because
+//! the receiver's disk is slow, or because both sides share the processors, does not drive the level up for nothing.
+//!
+//! A rate that falls proves nothing on a machine that does other things. A step down is judged by the links alone: it
+//! spares the processors work, and can only be wrong if the links do not keep up with what it adds.
 
 mod settle;
 
@@ -97,13 +101,35 @@ const BEGIN: usize = 4;
 
 /// Long enough for some dozens of parts and for the noise of a shared machine.
 const EPOCH: Duration = Duration::from_millis(400);
+/// The first one only lets the buffers fill.
+const FIRST_EPOCH: Duration = Duration::from_millis(200);
 /// Fewer parts in an epoch tell nothing.
 const LEAST_PARTS: u64 = 16;
 /// A stage that works less than this share of its time holds nobody up.
 const BUSY: f64 = 0.7;
 /// A rate that fell by more than noise.
 const WORSE: f64 = 0.95;
+/// Links that work less than this share of their time could carry the bytes as they are, three times as many.
+const IDLE: f64 = 0.2;
+/// After so many epochs it is no accident: a way back up from no compression would take as many.
+const LONG_IDLE: u32 = 2;
 const LONGEST_REST: u32 = 64;
+
+/// Where a step leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// A step that is not yet judged.
+struct Trial {
+    direction: Direction,
+    /// Where it came from.
+    before: usize,
+    /// The rate there.
+    rate: f64,
+}
 
 /// Decides the level from epoch to epoch.
 pub struct Adapt {
@@ -111,11 +137,16 @@ pub struct Adapt {
     /// The last step whose state fits the memory.
     highest: usize,
     since: Snapshot,
-    /// The step before the last move and the rate it had, while the move is on trial.
-    trial: Option<(usize, f64)>,
-    /// Epochs until the next move, and how many the next failure costs.
-    rest: u32,
+    /// Buffers are still being filled: nothing of the first epoch is typical.
+    is_first: bool,
+    trial: Option<Trial>,
+    /// For so many epochs no step is tried in this direction, and how many the next failure costs.
+    rest: Option<(Direction, u32)>,
     penalty: u32,
+    /// For so many epochs the links have been idle.
+    idle: u32,
+    /// Whether all steps down may be taken as one: not where that has failed.
+    may_drop: bool,
 }
 
 impl Adapt {
@@ -123,7 +154,18 @@ impl Adapt {
     pub fn new(now: Snapshot, highest_level: i32) -> Self {
         let highest = LADDER.iter().rposition(|level| level.is_none_or(|level| level <= highest_level));
         let highest = highest.unwrap_or(0);
-        Adapt { step: BEGIN.min(highest), highest, since: now, trial: None, rest: 0, penalty: 2 }
+        let step = BEGIN.min(highest);
+        Adapt {
+            step,
+            highest,
+            since: now,
+            is_first: true,
+            trial: None,
+            rest: None,
+            penalty: 2,
+            idle: 0,
+            may_drop: true,
+        }
     }
 
     /// The level to use.
@@ -134,39 +176,56 @@ impl Adapt {
     /// Looks at the figures; at the end of an epoch it may move.
     pub fn observe(&mut self, now: Snapshot) {
         let time = now.elapsed.saturating_sub(self.since.elapsed);
-        if time < EPOCH || now.parts.saturating_sub(self.since.parts) < LEAST_PARTS {
+        let least = if self.is_first { FIRST_EPOCH } else { EPOCH };
+        if time < least || now.parts.saturating_sub(self.since.parts) < LEAST_PARTS {
             return;
         }
         let rate = (now.read.saturating_sub(self.since.read)) as f64 / time.as_secs_f64();
-        let direction = direction(&now, &self.since);
+        let [link, cpu] = [Stage::Link, Stage::Cpu].map(|stage| now.utilisation_since(&self.since, stage));
         self.since = now;
-        if let Some((before, rate_before)) = self.trial.take()
-            && rate < rate_before * WORSE
+        if std::mem::take(&mut self.is_first) {
+            return;
+        }
+        self.idle = if link < IDLE { self.idle + 1 } else { 0 };
+        if let Some(trial) = self.trial.take()
+            && rate < trial.rate * WORSE
+            && (trial.direction == Direction::Up || link > BUSY)
         {
-            self.step = before;
-            self.rest = self.penalty;
-            self.penalty = (self.penalty * 2).min(LONGEST_REST);
-            return;
+            self.take_back(&trial);
+        } else {
+            self.step_on(direction(link, cpu), rate);
         }
-        if self.rest > 0 {
-            self.rest -= 1;
-            return;
-        }
-        let next = self.step.saturating_add_signed(direction).min(self.highest);
+    }
+
+    fn take_back(&mut self, trial: &Trial) {
+        self.may_drop &= trial.direction == Direction::Up;
+        self.step = trial.before;
+        self.rest = Some((trial.direction, self.penalty));
+        self.penalty = (self.penalty * 2).min(LONGEST_REST);
+    }
+
+    fn step_on(&mut self, wanted: Option<Direction>, rate: f64) {
+        let resting = self.rest.map(|(direction, _)| direction);
+        self.rest = self.rest.and_then(|(direction, epochs)| (epochs > 1).then(|| (direction, epochs - 1)));
+        let Some(direction) = wanted.filter(|wanted| Some(*wanted) != resting) else { return };
+        let next = match direction {
+            Direction::Up => (self.step + 1).min(self.highest),
+            Direction::Down if self.idle >= LONG_IDLE && self.may_drop => 0,
+            Direction::Down => self.step.saturating_sub(1),
+        };
         if next != self.step {
-            self.trial = Some((self.step, rate));
+            self.trial = Some(Trial { direction, before: self.step, rate });
             self.step = next;
         }
     }
 }
 
-/// +1 where the links are what waits, −1 where the workers are.
-fn direction(now: &Snapshot, since: &Snapshot) -> isize {
-    let (link, cpu) = (now.utilisation_since(since, Stage::Link), now.utilisation_since(since, Stage::Cpu));
-    match () {
-        () if link > BUSY && link > cpu => 1,
-        () if cpu > BUSY => -1,
-        () => 0,
+/// Up where the links are what waits, down where the workers are.
+fn direction(link: f64, cpu: f64) -> Option<Direction> {
+    match (link > BUSY, cpu > BUSY) {
+        (true, false) => Some(Direction::Up),
+        (false, true) => Some(Direction::Down),
+        _ => None,
     }
 }
 
@@ -174,38 +233,99 @@ fn direction(now: &Snapshot, since: &Snapshot) -> isize {
 mod tests {
     use super::*;
 
-    /// Runs `epochs` epochs of a machine that moves `rate(level)` bytes a second and says which stage is busy.
-    fn run(epochs: usize, machine: impl Fn(Option<i32>) -> (f64, Stage)) -> Vec<Option<i32>> {
-        settle::simulate(epochs, 9, |level| {
-            let (rate, busy) = machine(level);
-            let share = |stage| if busy == stage { 1.0 } else { 0.0 };
-            Load { rate, links: share(Stage::Link), workers: share(Stage::Cpu) }
-        })
+    /// Runs `epochs` epochs of a machine, which is told the number of the epoch and the level.
+    fn run(epochs: usize, machine: impl Fn(usize, Option<i32>) -> Load) -> Vec<Option<i32>> {
+        settle::simulate(epochs, 9, machine)
     }
+
+    /// A machine whose links carry `link` bytes a second, and whose workers take `worker` bytes of the source a second
+    /// without compression. A higher level means fewer bytes and more work.
+    fn balance(level: Option<i32>, link: f64, worker: f64) -> Load {
+        let step = f64::from(level.map_or(0, |level| level + 8));
+        let (carried, made) = (link * (1.0 + step / 10.0), worker / (1.0 + step / 3.0));
+        let rate = carried.min(made);
+        Load { rate, links: rate / carried, workers: rate / made }
+    }
+
+    const BEGINNING: Option<i32> = LADDER[BEGIN];
 
     #[test]
     fn a_slow_link_gets_the_highest_level() {
-        let levels = run(40, |level| (1e8 * (1.0 + f64::from(level.unwrap_or(-8) + 8) / 10.0), Stage::Link));
+        let levels = run(40, |_, level| balance(level, 1e6, 1e9));
         assert_eq!(levels.last(), Some(&Some(9)));
     }
 
     #[test]
     fn slow_processors_end_without_compression() {
-        let levels = run(40, |level| (1e9 / f64::from(level.unwrap_or(-8) + 10), Stage::Cpu));
+        let levels = run(40, |_, level| balance(level, 6e8, 5e8));
         assert_eq!(levels.last(), Some(&None));
     }
 
     #[test]
+    fn a_link_that_stays_idle_gets_the_bytes_as_they_are() {
+        let levels = run(4, |_, level| balance(level, 5e9, 5e8));
+        assert_eq!(levels, [BEGINNING, Some(-2), None, None]);
+    }
+
+    #[test]
+    fn where_that_was_wrong_it_is_single_steps_from_then_on() {
+        // Idle as long as there is any compression.
+        let levels = run(12, |_, level| match level {
+            None => Load { rate: 1e8, links: 1.0, workers: 0.2 },
+            Some(level) => Load { rate: 3e8 - 1e7 * f64::from(level), links: 0.1, workers: 1.0 },
+        });
+        assert_eq!(levels[..4], [BEGINNING, Some(-2), None, Some(-2)]);
+        assert!(levels[4..].iter().any(|level| *level == Some(-7)), "{levels:?}");
+        assert!(levels[4..].iter().filter(|level| level.is_none()).count() <= 1, "{levels:?}");
+    }
+
+    #[test]
+    fn a_machine_that_gets_busy_does_not_bring_compression_back() {
+        let levels = run(20, |epoch, level| {
+            let does = balance(level, 5e9, 5e8);
+            Load { rate: does.rate / (1 + epoch % 4) as f64, ..does }
+        });
+        assert!(levels[2..].iter().all(Option::is_none), "{levels:?}");
+    }
+
+    #[test]
+    fn a_step_down_that_failed_does_not_keep_it_from_going_up() {
+        let levels = run(8, |epoch, level| match (epoch, level) {
+            // At first the workers are busy, and less compression is worse; then the links are.
+            (..2, _) => Load { rate: 2e8, links: 0.5, workers: 1.0 },
+            (2, _) => Load { rate: 1e8, links: 1.0, workers: 0.5 },
+            _ => Load { rate: 2e8, links: 1.0, workers: 0.2 },
+        });
+        assert_eq!(levels[..5], [BEGINNING, Some(-2), BEGINNING, Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn where_both_are_busy_nothing_would_help() {
+        let levels = run(20, |_, _| Load { rate: 2e8, links: 0.9, workers: 0.95 });
+        assert!(levels.iter().all(|level| *level == BEGINNING), "{levels:?}");
+    }
+
+    #[test]
     fn a_step_that_does_not_help_is_taken_back_and_seldom_tried() {
-        let begin = LADDER[BEGIN];
-        let levels = run(200, |level| (if level > begin { 5e7 } else { 1e8 }, Stage::Link));
-        let tried = levels.iter().filter(|level| **level > begin).count();
-        assert!(tried <= 7, "tried {tried} times");
+        let slower = |level| if level > BEGINNING { 5e7 } else { 1e8 };
+        let levels = run(200, |_, level| Load { rate: slower(level), links: 1.0, workers: 0.1 });
+        let tried = levels.iter().filter(|level| **level > BEGINNING).count();
+        assert!((1..=7).contains(&tried), "tried {tried} times");
     }
 
     #[test]
     fn a_source_that_is_slow_changes_nothing() {
-        assert!(run(20, |_| (1e8, Stage::Source)).iter().all(|level| *level == LADDER[BEGIN]));
+        let levels = run(20, |_, _| Load { rate: 1e8, links: 0.1, workers: 0.1 });
+        assert!(levels.iter().all(|level| *level == BEGINNING));
+    }
+
+    #[test]
+    fn how_the_first_epoch_went_is_no_measure() {
+        let levels = run(3, |epoch, _| match epoch {
+            0 => Load { rate: 1e9, links: 0.0, workers: 1.0 }, // the buffers fill
+            _ => Load { rate: 1e8, links: 1.0, workers: 0.1 },
+        });
+        assert_eq!(levels, [BEGINNING, Some(1), Some(2)]);
     }
 
     #[test]

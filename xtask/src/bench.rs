@@ -1,13 +1,15 @@
-//! `cargo xtask bench`: whole pipelines against what one would use without lvpipe, on a realistic volume. What is
-//! compared runs in turn, A B B A, in one go: a machine that gets busy slows both. Medians are told, and their ratios.
+//! `cargo xtask bench`: lvpipe against what one would use without it, on realistic volumes: from host to host in the
+//! [`comparison`], and piece by piece in the rows. What is compared runs in turn, A B B A, in one go: a machine that gets
+//! busy slows both. Medians are told, and their ratios.
 
 mod buffer;
+mod comparison;
 mod figures;
 mod http;
+mod iperf3;
 mod loopback;
 mod material;
 mod race;
-mod slow_link;
 mod transfer;
 mod two_hosts;
 
@@ -24,25 +26,33 @@ use figures::{Row, Table};
 use material::Material;
 use race::{Contender, Outcome, race};
 
-/// Measure lvpipe against zstd, cat, thin_dump and mbuffer
+/// Measure lvpipe against other tools: from host to host, and piece by piece
 #[derive(clap::Args)]
 pub struct Args {
-    /// Runs of each contender
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// A small volume, two runs: whether it works, not how fast it is
+    /// Runs of each contender [default: 5; in the comparison 2]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+    /// Small volumes, few runs: whether it works, not how fast it is
     #[arg(long)]
     quick: bool,
+    /// Only the comparison: all ways from host to host
+    #[arg(long)]
+    only_comparison: bool,
     /// Only the rows against mbuffer
-    #[arg(long, conflicts_with = "write_readme")]
+    #[arg(long, conflicts_with_all = ["write_readme", "only_comparison"])]
     only_mbuffer: bool,
     /// Only the rows over connections
-    #[arg(long, conflicts_with_all = ["write_readme", "only_mbuffer"])]
+    #[arg(long, conflicts_with_all = ["write_readme", "only_comparison", "only_mbuffer"])]
     only_links: bool,
     /// Only the rows over HTTP
-    #[arg(long, conflicts_with_all = ["write_readme", "only_mbuffer", "only_links"])]
+    #[arg(long, conflicts_with_all = ["write_readme", "only_comparison", "only_mbuffer", "only_links"])]
     only_http: bool,
-    /// Put the table into README.md
+    #[command(flatten)]
+    comparison: comparison::Selection,
+    /// Measure nothing: make the comparison's table and plot in the repository again from doc/comparison.json
+    #[arg(long, exclusive = true)]
+    redraw: bool,
+    /// Put the tables and the plot into the repository: README.md, doc/
     #[arg(long, conflicts_with = "quick")]
     write_readme: bool,
 }
@@ -52,64 +62,41 @@ const DEFAULT_MEMORY: u64 = 256 << 20;
 /// What a side may take beyond its budget, in bytes.
 const MEMORY_BEYOND: u64 = 64 << 20;
 
-/// Makes what is missing of the material, runs all rows, prints the table.
+/// Makes what is missing of the material, runs the comparison and all rows, prints the tables.
 pub fn run(args: &Args) -> Result<()> {
+    if args.redraw {
+        return comparison::redraw(binary::repository());
+    }
     setup::ensure_packages(&[Task::Bench])?;
     let lvpipe = binary::release()?;
+    let runs = if args.quick { 2 } else { args.runs.unwrap_or(5) };
     let through = if args.quick { 64 << 20 } else { 4 << 30 };
     if args.only_mbuffer {
         let scratch = tempfile::tempdir()?;
-        let mut table = Table::new(format!("{} runs each", args.runs), scratch.path());
-        buffer::rows(&lvpipe, args.runs, through, scratch.path())?.into_iter().for_each(|row| table.add(row));
+        let mut table = Table::new(format!("{runs} runs each"), scratch.path());
+        buffer::rows(&lvpipe, runs, through, scratch.path())?.into_iter().for_each(|row| table.add(row));
         println!("{}", table.markdown()?);
         return Ok(());
     }
     let material = if args.quick { Material::small()? } else { Material::full()? };
-    let runs = if args.quick { 2 } else { args.runs };
     let bench = Bench { lvpipe: &lvpipe, material: &material, runs };
-
     let mut table = Table::new(format!("{}; {runs} runs each", material.describe()), material.directory());
     if args.only_links {
         bench.over_links(&mut table, through)?;
-        println!("{}", table.markdown()?);
-        return Ok(());
-    }
-    if args.only_http {
+    } else if args.only_http {
         bench.over_http(&mut table, through)?;
-        println!("{}", table.markdown()?);
-        return Ok(());
+    } else {
+        let runs = if args.quick { 1 } else { args.runs.unwrap_or(comparison::RUNS) };
+        comparison::run(&lvpipe, &material, args.quick, runs, &args.comparison, args.write_readme)?;
+        if args.only_comparison {
+            return Ok(());
+        }
+        bench.all(&mut table, through)?;
     }
-    let against_zstd = bench.against_zstd()?;
-    table.add(Row::race("`lvpipe send \\| lvpipe recv`", "`zstd -T0 -1 \\| zstd -d`", &against_zstd, 0.6));
-    let against_cat = bench.against_cat()?;
-    let plain = "the same, `--compress none --digest none`";
-    table.add(Row::race(plain, "`cat \\| cat`", &against_cat, 1.0));
-    let maps = bench.against_thin_dump()?;
-    let name = format!("used map of {} mappings, cold", material.mappings());
-    table.add(Row::race(&name, "`thin_dump`", &maps, 0.1));
-    let budget = material.mappings() * 16 + MEMORY_BEYOND;
-    table.add(Row::memory("its peak memory", maps[0].peak(0), budget));
-    for (name, outcome) in bench.empty()? {
-        table.add(Row::alone(name, &outcome, Duration::from_secs(1)));
-    }
-    for (index, side) in ["send", "recv"].into_iter().enumerate() {
-        let name = format!("peak memory of `{side}`, `-m 256M`");
-        table.add(Row::memory(&name, against_zstd[0].peak(index), DEFAULT_MEMORY + MEMORY_BEYOND));
-    }
-    let small = bench.small_memory()?;
-    for (index, side) in ["send", "recv"].into_iter().enumerate() {
-        let name = format!("peak memory of `{side}`, `-m 64M`");
-        table.add(Row::memory(&name, small.peaks[index], (64 << 20) + MEMORY_BEYOND));
-    }
-    for row in buffer::rows(&lvpipe, runs, through, material.directory())? {
-        table.add(row);
-    }
-    bench.over_links(&mut table, through)?;
-    bench.over_http(&mut table, through)?;
     let text = table.markdown()?;
     println!("{text}");
     if args.write_readme {
-        figures::write_readme(&binary::repository().join("README.md"), &text)?;
+        figures::write_readme(&binary::repository().join("README.md"), "figures", &text)?;
     }
     Ok(())
 }
@@ -122,6 +109,37 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    fn all(&self, table: &mut Table, through: u64) -> Result<()> {
+        let against_zstd = self.against_zstd()?;
+        table.add(Row::race("`lvpipe send \\| lvpipe recv`", "`zstd -T0 -1 \\| zstd -d`", &against_zstd, 0.6));
+        let against_cat = self.against_cat()?;
+        let plain = "the same, `--compress none --digest none`";
+        table.add(Row::race(plain, "`cat \\| cat`", &against_cat, 1.0));
+        let maps = self.against_thin_dump()?;
+        let mappings = self.material.mappings();
+        let name = format!("used map of {mappings} mappings, cold");
+        table.add(Row::race(&name, "`thin_dump`", &maps, 0.1));
+        let budget = mappings * 16 + MEMORY_BEYOND;
+        table.add(Row::memory("its peak memory", maps[0].peak(0), budget));
+        for (name, outcome) in self.empty()? {
+            table.add(Row::alone(name, &outcome, Duration::from_secs(1)));
+        }
+        for (index, side) in ["send", "recv"].into_iter().enumerate() {
+            let name = format!("peak memory of `{side}`, `-m 256M`");
+            table.add(Row::memory(&name, against_zstd[0].peak(index), DEFAULT_MEMORY + MEMORY_BEYOND));
+        }
+        let small = self.small_memory()?;
+        for (index, side) in ["send", "recv"].into_iter().enumerate() {
+            let name = format!("peak memory of `{side}`, `-m 64M`");
+            table.add(Row::memory(&name, small.peaks[index], (64 << 20) + MEMORY_BEYOND));
+        }
+        for row in buffer::rows(self.lvpipe, self.runs, through, self.material.directory())? {
+            table.add(row);
+        }
+        self.over_links(table, through)?;
+        self.over_http(table, through)
+    }
+
     fn against_zstd(&self) -> Result<Vec<Outcome>> {
         let [image, copy, dense] = self.files();
         let dense_pipeline = Pipeline::new(&[&"zstd", &"-q", &"-T0", &"-1"])
@@ -162,7 +180,6 @@ impl Bench<'_> {
     fn over_links(&self, table: &mut Table, bytes: u64) -> Result<()> {
         let noise = self.material.noise(bytes)?;
         loopback::rows(self.lvpipe, self.runs, &noise, bytes)?.into_iter().for_each(|row| table.add(row));
-        slow_link::rows(self.lvpipe, self.runs, self.material)?.into_iter().for_each(|row| table.add(row));
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure_packages(&[Task::Demo])?;
     let lvpipe = binary::release()?;
-    let scratch = scratch()?;
+    let scratch = binary::scratch(&binary::target().join("demo"))?;
     let [image, copy, dense] = ["disk.img", "copy.img", "dense.img"].map(|name| scratch.path().join(name));
 
     println!("Making disk.img: ext4, {}, with files of /usr on it", args.size);
@@ -58,15 +58,6 @@ pub fn run(args: &Args) -> Result<()> {
         sparse.time.as_secs_f64() / (dense_copy.time + on_disk.time).as_secs_f64()
     );
     Ok(())
-}
-
-/// A directory that goes away when dropped, or, after an interrupted demo, with the next one.
-fn scratch() -> Result<tempfile::TempDir> {
-    let path = binary::target().join("demo");
-    if path.exists() {
-        fs::remove_dir_all(&path)?;
-    }
-    Ok(tempfile::Builder::new().prefix("demo").rand_bytes(0).tempdir_in(binary::target())?)
 }
 
 /// Prints a file's line of the table; returns its digest.

@@ -20,27 +20,27 @@ const EPOCHS: usize = 120;
 
 /// The level at which auto is most of the time once it has had time to look around, never above `highest_level`.
 pub fn settle(highest_level: i32, machine: impl Fn(Option<i32>) -> Load) -> Option<i32> {
-    let levels = simulate(EPOCHS, highest_level, machine).split_off(EPOCHS / 2);
+    let levels = simulate(EPOCHS, highest_level, |_, level| machine(level)).split_off(EPOCHS / 2);
     let times = |level: &Option<i32>| levels.iter().filter(|other| *other == level).count();
     levels.iter().copied().max_by_key(times).flatten()
 }
 
-/// The level after each of so many epochs.
+/// The level after each of so many epochs of a machine, which is told the number of the epoch and the level.
 pub(super) fn simulate(
     epochs: usize,
     highest_level: i32,
-    machine: impl Fn(Option<i32>) -> Load,
+    machine: impl Fn(usize, Option<i32>) -> Load,
 ) -> Vec<Option<i32>> {
     let mut now = Figures::new(Role::Send).snapshot();
     now.stages.iter_mut().for_each(|stage| stage.threads = 1);
     let mut adapt = Adapt::new(now.clone(), highest_level);
-    let mut epoch = || {
-        let load = machine(adapt.level());
+    let epoch = |number| {
+        let load = machine(number, adapt.level());
         advance(&mut now, load);
         adapt.observe(now.clone());
         adapt.level()
     };
-    (0..epochs).map(|_| epoch()).collect()
+    (0..epochs).map(epoch).collect()
 }
 
 fn advance(now: &mut Snapshot, load: Load) {

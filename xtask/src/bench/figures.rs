@@ -21,17 +21,22 @@ pub struct Row {
 }
 
 impl Row {
-    /// The first contender against the second; the goal is the largest ratio of their medians.
-    pub fn race(what: &str, against: &str, outcomes: &[Outcome], goal: f64) -> Row {
-        let ratio = outcomes[0].median().as_secs_f64() / outcomes[1].median().as_secs_f64().max(1e-9);
+    /// Two figures and their ratio, as they are told; the goal is the largest ratio.
+    pub fn ratio(what: &str, figure: &str, against: &str, ratio: f64, goal: f64) -> Row {
         Row {
             what: what.into(),
-            figure: times(&outcomes[0]),
-            against: format!("{against}: {}", times(&outcomes[1])),
+            figure: figure.into(),
+            against: against.into(),
             ratio: format!("{ratio:.2}"),
             goal: format!("≤ {goal}"),
             is_met: ratio <= goal,
         }
+    }
+
+    /// The first contender against the second; the goal is the largest ratio of their medians.
+    pub fn race(what: &str, against: &str, outcomes: &[Outcome], goal: f64) -> Row {
+        let ratio = outcomes[0].median().as_secs_f64() / outcomes[1].median().as_secs_f64().max(1e-9);
+        Row::ratio(what, &times(&outcomes[0]), &format!("{against}: {}", times(&outcomes[1])), ratio, goal)
     }
 
     /// The rates of `bytes` bytes, the first contender's against the second's; the goal is the least ratio of them.
@@ -51,14 +56,7 @@ impl Row {
     pub fn cpu(what: &str, against: &str, outcomes: &[Outcome], command: usize, goal: f64) -> Row {
         let [ours, theirs] = [0, 1].map(|index: usize| outcomes[index].processor(command));
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9);
-        Row {
-            what: what.into(),
-            figure: seconds(ours),
-            against: format!("{against}: {}", seconds(theirs)),
-            ratio: format!("{ratio:.2}"),
-            goal: format!("≤ {goal}"),
-            is_met: ratio <= goal,
-        }
+        Row::ratio(what, &seconds(ours), &format!("{against}: {}", seconds(theirs)), ratio, goal)
     }
 
     /// The first contender against what cannot be beaten: told, not judged.
@@ -90,7 +88,8 @@ impl Row {
         }
     }
 
-    fn markdown(&self) -> String {
+    /// As a line of a table.
+    pub fn markdown(&self) -> String {
         let goal = if self.is_met { self.goal.clone() } else { format!("{}, **missed**", self.goal) };
         format!("| {} | {} | {} | {} | {goal} |\n", self.what, self.figure, self.against, self.ratio)
     }
@@ -110,7 +109,7 @@ fn rates(outcome: &Outcome, bytes: u64) -> String {
 }
 
 /// Three figures, down to milliseconds.
-fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let decimals = match seconds {
         ..1.0 => 3,
@@ -119,6 +118,9 @@ fn seconds(time: Duration) -> String {
     };
     format!("{seconds:.decimals$} s")
 }
+
+/// Above rows.
+pub const HEADING: &str = "| | lvpipe | compared with | ratio | goal |\n| --- | --- | --- | --- | --- |\n";
 
 /// All rows, and what they were measured on.
 pub struct Table {
@@ -143,14 +145,14 @@ impl Table {
     pub fn markdown(&self) -> Result<String> {
         let mut text =
             format!("{}\n{}. Median (fastest to slowest).\n\n", machine(&self.directory)?, self.material);
-        text += "| | lvpipe | compared with | ratio | goal |\n| --- | --- | --- | --- | --- |\n";
+        text += HEADING;
         text.extend(self.rows.iter().map(Row::markdown));
         Ok(text)
     }
 }
 
 /// Cores, processor, memory, kernel, and the disk behind `directory`, in one sentence.
-fn machine(directory: &Path) -> Result<String> {
+pub fn machine(directory: &Path) -> Result<String> {
     let line = |path: &str, key: &str| -> Result<String> {
         let text = fs::read_to_string(path).context(path.to_string())?;
         let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -173,19 +175,19 @@ fn machine(directory: &Path) -> Result<String> {
     ))
 }
 
-/// Lines of the README between which the table stands.
-const MARKERS: [&str; 2] = ["<!-- figures: cargo xtask bench --write-readme -->\n", "<!-- end of figures -->\n"];
-
-/// Puts the table between its markers.
-pub fn write_readme(readme: &Path, table: &str) -> Result<()> {
-    let text = fs::read_to_string(readme).with_context(|| readme.display().to_string())?;
-    Ok(fs::write(readme, replace(&text, table).context("README.md lacks the markers of the figures")?)?)
+/// Puts a text into a section of the README, between its markers.
+pub fn write_readme(readme: &Path, section: &str, text: &str) -> Result<()> {
+    let old = fs::read_to_string(readme).with_context(|| readme.display().to_string())?;
+    let new = replace(&old, section, text).with_context(|| format!("README.md lacks the markers of {section}"))?;
+    Ok(fs::write(readme, new)?)
 }
 
-fn replace(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(MARKERS[0])?;
-    let (_, after) = rest.split_once(MARKERS[1])?;
-    Some(format!("{before}{}{table}{}{after}", MARKERS[0], MARKERS[1]))
+fn replace(text: &str, section: &str, new: &str) -> Option<String> {
+    let begin = format!("<!-- {section}: cargo xtask bench --write-readme -->\n");
+    let end = format!("<!-- end of {section} -->\n");
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{new}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -193,12 +195,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_replaces_what_is_between_the_markers() {
-        let text = format!("a\n{}old\n{}b\n", MARKERS[0], MARKERS[1]);
-        let replaced = replace(&text, "new\n").expect("markers");
-        assert_eq!(replaced, format!("a\n{}new\n{}b\n", MARKERS[0], MARKERS[1]));
-        assert_eq!(replace(&replaced, "new\n"), Some(replaced));
-        assert_eq!(replace("no markers", "new\n"), None);
+    fn the_table_replaces_what_is_between_the_markers_of_its_section() {
+        let marked = |section: &str, text: &str| {
+            format!("<!-- {section}: cargo xtask bench --write-readme -->\n{text}<!-- end of {section} -->\n")
+        };
+        let text = format!("a\n{}b\n{}", marked("figures", "old\n"), marked("others", "kept\n"));
+        let replaced = replace(&text, "figures", "new\n").expect("markers");
+        assert_eq!(replaced, format!("a\n{}b\n{}", marked("figures", "new\n"), marked("others", "kept\n")));
+        assert_eq!(replace(&replaced, "figures", "new\n"), Some(replaced));
+        assert_eq!(replace("no markers", "figures", "new\n"), None);
     }
 
     #[test]

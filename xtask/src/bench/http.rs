@@ -58,7 +58,7 @@ fn volume(lvpipe: &Path, runs: u32, material: &Material, nginx: &Nginx) -> Resul
         source: image,
         target: sent,
     };
-    let send = || Ok(Measured { time: transfer.run()?.time, ..Measured::default() });
+    let send = || Ok(Measured { time: transfer.run()?, ..Measured::default() });
     let dir = format!("--dir={}", material.directory().display());
     let aria2c = ["-x8", "-s8", "--quiet", "--file-allocation=none", "--allow-overwrite=true", "--out=fetched.img"];
     let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"aria2c", &dir];

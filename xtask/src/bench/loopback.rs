@@ -22,16 +22,15 @@
 //! both sides: iperf3 copies each byte twice, lvpipe three times, and looks at it twice more.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use super::figures::Row;
-use super::material;
 use super::race::{Contender, race};
-use super::transfer::{Running, Transfer};
+use super::transfer::Transfer;
 use super::two_hosts::Host;
+use super::{iperf3, material};
 use crate::pipeline::Measured;
 
 /// Numbers of connections.
@@ -56,10 +55,10 @@ pub fn rows(lvpipe: &Path, runs: u32, noise: &Path, bytes: u64) -> Result<Vec<Ro
             source: noise,
             target: Path::new("/dev/null"),
         };
-        let run = |key: Option<&Path>| Ok(Measured { time: transfer(key).run()?.time, ..Measured::default() });
+        let run = |key: Option<&Path>| Ok(Measured { time: transfer(key).run()?, ..Measured::default() });
         let contenders = [
             Contender::measured_by(&format!("plain, {links}"), || run(None), &[]),
-            Contender::measured_by(&format!("iperf3, {links}"), || iperf3(links, bytes), &[]),
+            Contender::measured_by(&format!("iperf3, {links}"), || of_bytes(links, bytes), &[]),
             Contender::measured_by(&format!("encrypted, {links}"), || run(Some(&key)), &[]),
         ];
         let outcomes = race(&contenders, runs, &|| material::warm(noise), &|| Ok(()))?;
@@ -72,22 +71,7 @@ pub fn rows(lvpipe: &Path, runs: u32, noise: &Path, bytes: u64) -> Result<Vec<Ro
 }
 
 /// The time iperf3 takes for so many bytes at the rate that it tells itself.
-fn iperf3(streams: u32, bytes: u64) -> Result<Measured> {
-    let port = std::net::TcpListener::bind((ADDRESS, 0))?.local_addr()?.port().to_string();
-    let mut server = Running::start(Command::new("iperf3").args(["-s", "-1", "-B", ADDRESS, "-p", &port]))?;
-    // As proc_pid_net(5) shows one that listens (0A): address and port, hexadecimal, nobody at the other end.
-    let listens = format!("0100007F:{:04X} 00000000:0000 0A", port.parse::<u16>()?);
-    let started = Instant::now();
-    while !std::fs::read_to_string("/proc/net/tcp")?.contains(&listens) {
-        ensure!(started.elapsed() < Duration::from_secs(5), "iperf3 -s does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let client = Command::new("iperf3")
-        .args(["-J", "-c", ADDRESS, "-p", &port, "-P", &streams.to_string(), "-n", &bytes.to_string()])
-        .output()
-        .context("iperf3")?;
-    server.end()?;
-    let told: serde_json::Value = serde_json::from_slice(&client.stdout).context("iperf3 -J")?;
-    let rate = told["end"]["sum_received"]["bits_per_second"].as_f64().context("iperf3 tells a rate")?;
-    Ok(Measured { time: Duration::from_secs_f64(bytes as f64 * 8.0 / rate), ..Measured::default() })
+fn of_bytes(streams: u32, bytes: u64) -> Result<Measured> {
+    let rate = iperf3::rate(Host::Local, Host::Local, ADDRESS, streams, bytes)?;
+    Ok(Measured { time: Duration::from_secs_f64(bytes as f64 / rate), ..Measured::default() })
 }

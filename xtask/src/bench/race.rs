@@ -50,11 +50,6 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Of what was not run but reckoned: so long it would have taken.
-    pub fn of_times(times: &[Duration]) -> Self {
-        Outcome { runs: times.iter().map(|time| Measured { time: *time, ..Measured::default() }).collect() }
-    }
-
     /// The median of the times: with an even number of runs, the mean of the two in the middle.
     pub fn median(&self) -> Duration {
         median(self.runs.iter().map(|run| run.time).collect())
@@ -77,7 +72,8 @@ impl Outcome {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+/// With an even number of times, the mean of the two in the middle.
+pub fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     match times.len() {
         0 => Duration::ZERO,
