@@ -85,3 +85,28 @@ says migrate.err 'a/vm here is still paused, and must not go on'
 is_paused
 has_all /dev/b/made
 equal 'tags' "$(lvs --noheadings -o lv_tags b/made | tr -d ' ')" ''
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
+step 'the pool there runs full'
+pool c /dev/vdc 8m 64k
+exits 1 lvpipe migrate a/vm --create ssh://far/c/pool:made --rsh 'sh rsh' --pause 'touch never'
+says err 'it has run full'
+[ ! -e never ] || fail 'the pause command was run'
+goes_on
+equal 'volumes in c' "$(lvs --noheadings -o lv_name c | tr -d ' ' | sort | xargs)" pool
+
+step 'the pool here runs full'
+thin a/other 512m
+begins --rate 200k
+within 60 eval '[ -n "$(temporary a)" ]'
+dd if=/dev/zero of=/dev/a/other bs=1M oflag=direct status=none &
+filler=$!
+ends 1
+says migrate.err "the source's pool a-pool-tpool: it has run full"
+equal 'snapshots' "$(temporary a)" ''
+lvextend -qq -L +512m a/pool
+goes_on
+kill $filler
+wait $filler || true
