@@ -91,6 +91,8 @@ goes_on
 
 step 'the pool there runs full'
 pool c /dev/vdc 8m 64k
+timeout=/sys/module/dm_thin_pool/parameters/no_space_timeout # in seconds, and the machine's
+echo 4 >$timeout
 exits 1 lvpipe migrate a/vm --create ssh://far/c/pool:made --rsh 'sh rsh' --pause 'touch never'
 says err 'it has run full'
 [ ! -e never ] || fail 'the pause command was run'
@@ -98,6 +100,7 @@ goes_on
 equal 'volumes in c' "$(lvs --noheadings -o lv_name c | tr -d ' ' | sort | xargs)" pool
 
 step 'the pool here runs full'
+echo 60 >$timeout
 thin a/other 512m
 begins --rate 200k
 within 60 eval '[ -n "$(temporary a)" ]'
