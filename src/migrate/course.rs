@@ -183,7 +183,7 @@ impl Course<'_> {
                 Next::Switch(Why::ShortEnough) => return Ok(()),
                 Next::Switch(Why::NoLongerShrinks) => {
                     (self.audience.notice)(&format!(
-                        "{} is written so fast that further rounds do not help: it is switched now, in some {expected:.1} s",
+                        "{} is written so fast that further rounds do not help: it is switched now, which may take {expected:.1} s",
                         self.rounds.name(),
                     ));
                     return Ok(());

@@ -40,6 +40,7 @@ nothing_is_made
 
 step 'two at a time'
 begins --done 'sleep 1; false'
+within 60 eval '[ -n "$(temporary a)" ]'
 exits 4 lvpipe migrate a/vm ssh://far/b/x --rsh 'sh other-rsh' --pause false
 says err 'cannot migrate: a/vm: another lvpipe is migrating it'
 ends 1
