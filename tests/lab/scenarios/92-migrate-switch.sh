@@ -40,6 +40,7 @@ nothing_is_made
 
 step 'two at a time'
 begins --done 'sleep 1; false'
+within 60 eval '[ -n "$(temporary a)" ]'
 exits 4 lvpipe migrate a/vm ssh://far/b/x --rsh 'sh other-rsh' --pause false
 says err 'cannot migrate: a/vm: another lvpipe is migrating it'
 ends 1
@@ -85,3 +86,31 @@ says migrate.err 'a/vm here is still paused, and must not go on'
 is_paused
 has_all /dev/b/made
 equal 'tags' "$(lvs --noheadings -o lv_tags b/made | tr -d ' ')" ''
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
+step 'the pool there runs full'
+pool c /dev/vdc 8m 64k
+timeout=/sys/module/dm_thin_pool/parameters/no_space_timeout # in seconds, and the machine's
+echo 4 >$timeout
+exits 1 lvpipe migrate a/vm --create ssh://far/c/pool:made --rsh 'sh rsh' --pause 'touch never'
+says err 'it has run full'
+[ ! -e never ] || fail 'the pause command was run'
+goes_on
+equal 'volumes in c' "$(lvs --noheadings -o lv_name c | tr -d ' ' | sort | xargs)" pool
+
+step 'the pool here runs full'
+echo 60 >$timeout
+thin a/other 512m
+begins --rate 200k
+within 60 eval '[ -n "$(temporary a)" ]'
+dd if=/dev/zero of=/dev/a/other bs=1M oflag=direct status=none &
+filler=$!
+ends 1
+says migrate.err "the source's pool a-pool-tpool: it has run full"
+equal 'snapshots' "$(temporary a)" ''
+lvextend -qq -L +512m a/pool
+goes_on
+kill $filler
+wait $filler || true
