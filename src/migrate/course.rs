@@ -14,14 +14,17 @@
 //! A signal ends it in any phase up to the last round. From the switch on it comes to its end: a signal cannot take back
 //! what the far side may have done. Memory is the transfer's, and the maps of one round.
 
+mod patience;
+mod switch;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded, select};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::plan::{Carried, Next, Plan, Why};
-use super::{Order, Output, Pause, Paused, Switched};
+use super::{Order, Pause};
 use crate::engine::send::{Input, Sending};
 use crate::engine::spread::{LinkCount, Terms, send_over};
 use crate::engine::{Compress, HeldAtTarget, Rate, Workshop, lineage};
@@ -32,6 +35,7 @@ use crate::progress::{Figures, Reporter, Role};
 use crate::stop::Stop;
 use crate::volume::{Pending, Round, Rounds};
 use crate::wire::{DigestKind, PartSize, Prelude};
+use patience::Patience;
 
 /// How long to try for another link while the volume stands still.
 const RETRY_IN_THE_PAUSE: Duration = Duration::from_secs(2);
@@ -263,82 +267,6 @@ impl Course<'_> {
         })?;
         Ok(())
     }
-
-    /// Pauses, brings the rest over, and hands on to the far side.
-    fn switch(&mut self, stop: &Stop) -> Result<Downtime> {
-        self.session.ask::<()>(&Order::Ready, stop)?;
-        self.rounds.wait_for_removal();
-        let begun = Instant::now();
-        let paused = self.places.pause.clone().begin(stop)?;
-        let pause = begun.elapsed();
-        let last = self.round(true, stop).and_then(|last| stop.check().map(|()| last));
-        let last = match last {
-            Ok(last) => last,
-            Err(error) => return Err(paused.undo(error)),
-        };
-        let before_done = begun.elapsed();
-        let paused = self.hand_on(paused, stop)?;
-        let after_done = begun.elapsed();
-        self.resume()?;
-        let total = begun.elapsed();
-        drop(paused);
-        Ok(Downtime {
-            total,
-            pause,
-            snapshot: last.prepared,
-            transfer: last.took.saturating_sub(last.prepared),
-            done: after_done.saturating_sub(before_done),
-            resume: total.saturating_sub(after_done),
-            last,
-        })
-    }
-
-    /// The switch. With a done command the source is not let go on by itself from the moment on at which that may run;
-    /// without one, from when it is known that the far side has all.
-    fn hand_on(&self, mut paused: Paused, stop: &Stop) -> Result<Paused> {
-        let Places { done, pause, .. } = &self.places;
-        let order = Order::Switch { done: done.clone(), about: pause.about.clone() };
-        let name = self.session.name();
-        // From here on it comes to its end, whatever signals come; but a far side that is gone is not waited for.
-        let patience = match done {
-            Some(_) => Patience::after(stop, self.carrying.stall),
-            None => Patience::from_now(self.carrying.stall),
-        };
-        if done.is_some() {
-            paused.hold();
-        }
-        match self.session.ask::<Switched>(&order, &patience.stop) {
-            Ok(Switched::Yes) => {
-                paused.hold();
-                Ok(paused)
-            }
-            Ok(Switched::No { status, reason }) => {
-                Err(paused.undo(Error::new(Status::from_code(status), "not switched", name, reason)))
-            }
-            Err(error) if done.is_none() => {
-                let left = format!("{} there may have all of the volume, and nobody uses it", self.places.target);
-                Err(paused.undo(error.also(left)))
-            }
-            Err(error) => {
-                let source = &pause.about.source;
-                Err(error
-                    .also("whether the done command has run there nobody knows: look at the far side")
-                    .also(format!("if {source} is in use there, it must not be here; if not, unpause it here"))
-                    .also(format!("{source} is still paused")))
-            }
-        }
-    }
-
-    fn resume(&self) -> Result<()> {
-        let Places { resume, pause, target, .. } = &self.places;
-        let Some(resume) = resume else { return Ok(()) };
-        pause.about.run("resume", resume, Output::Inherited, None).map_err(|error| {
-            let source = &pause.about.source;
-            error
-                .also(format!("all of {source} is in {target} at {}: resume it there", pause.about.host))
-                .also(format!("{source} here is still paused, and must not go on"))
-        })
-    }
 }
 
 /// Does something that fails when ssh ends, without waiting for the links beside it to tell.
@@ -365,43 +293,4 @@ fn while_it_is_there<T>(session: &Session, stop: &Stop, work: impl FnOnce() -> R
 fn end(session: &Session) {
     let patience = Patience::from_now(FAREWELL);
     let _ = session.ask::<()>(&Order::End, &patience.stop);
-}
-
-/// A stop for something that is to come to its end even when the run has been ended, but not to be waited for for ever.
-struct Patience {
-    stop: Stop,
-    _until_dropped: Sender<()>,
-}
-
-impl Patience {
-    /// So long.
-    fn from_now(time: Duration) -> Self {
-        Self::start(None, time)
-    }
-
-    /// So long from when the run is ended, if it is.
-    fn after(run: &Stop, time: Duration) -> Self {
-        Self::start(Some(run.clone()), time)
-    }
-
-    fn start(run: Option<Stop>, time: Duration) -> Self {
-        let (alive, dropped) = bounded::<()>(0);
-        let stop = Stop::new();
-        let to_stop = stop.clone();
-        let wait = move || {
-            if let Some(run) = run {
-                select! {
-                    recv(run.ended()) -> _ => {}
-                    recv(dropped) -> _ => return,
-                }
-            }
-            if let Err(RecvTimeoutError::Timeout) = dropped.recv_timeout(time) {
-                let why = format!("it has said nothing for {} s", time.as_secs_f64());
-                to_stop.fail(Error::new(Status::Io, "far side lost", "", why));
-            }
-        };
-        // Where there cannot be another thread, it is waited for as long as it takes.
-        let _ = thread::Builder::new().name("patience".into()).spawn(wait);
-        Patience { stop, _until_dropped: alive }
-    }
 }

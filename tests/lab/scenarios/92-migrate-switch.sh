@@ -20,9 +20,12 @@ lvremove -qqy a/plain a/off
 is_used a/vm
 
 step 'the pause command fails'
-begins --pause 'sh pause; exit 3'
+cp pause the-pause
+echo 'exit 3' >>pause
+begins
 ends 1
-says migrate.err 'the pause command failed: sh pause; exit 3'
+says migrate.err 'the pause command failed: sh pause: exit status: 3'
+mv the-pause pause
 [ -e unpaused ] || fail 'it was not unpaused'
 goes_on
 nothing_is_made
@@ -73,11 +76,40 @@ sh unpause && rm unpaused
 goes_on
 
 step 'the resume command fails'
-begins --resume 'exit 9'
+echo 'exit 9' >>resume
+begins
 ends 1
-says migrate.err 'the resume command failed: exit 9'
+says migrate.err 'the resume command failed: sh resume: exit status: 9'
 says migrate.err 'all of a/vm is in b/made at far: resume it there'
 says migrate.err 'a/vm here is still paused, and must not go on'
 is_paused
 has_all /dev/b/made
 equal 'tags' "$(lvs --noheadings -o lv_tags b/made | tr -d ' ')" ''
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
+step 'the pool there runs full'
+pool c /dev/vdc 8m 64k
+timeout=/sys/module/dm_thin_pool/parameters/no_space_timeout # in seconds, and the machine's
+echo 4 >$timeout
+exits 1 lvpipe migrate a/vm --create ssh://far/c/pool:made --rsh 'sh rsh' --pause 'touch never'
+says err 'it has run full'
+[ ! -e never ] || fail 'the pause command was run'
+goes_on
+equal 'volumes in c' "$(lvs --noheadings -o lv_name c | tr -d ' ' | sort | xargs)" pool
+
+step 'the pool here runs full'
+echo 60 >$timeout
+thin a/other 512m
+begins --rate 200k
+within 60 eval '[ -n "$(temporary a)" ]'
+dd if=/dev/zero of=/dev/a/other bs=1M oflag=direct status=none &
+filler=$!
+ends 1
+says migrate.err "the source's pool a-pool-tpool: it has run full"
+equal 'snapshots' "$(temporary a)" ''
+lvextend -qq -L +512m a/pool
+goes_on
+kill $filler
+wait $filler || true

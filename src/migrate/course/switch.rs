@@ -1,0 +1,88 @@
+//! The end of a migration: pause, the last round, the switch, and on.
+
+use std::time::Instant;
+
+use super::patience::Patience;
+use super::{Course, Downtime, Places};
+use crate::error::{Error, Result, Status};
+use crate::link::Dial;
+use crate::migrate::{About, Order, Output, Paused, Switched};
+use crate::stop::Stop;
+
+impl Course<'_> {
+    /// Pauses, brings the rest over, and hands on to the far side.
+    pub(super) fn switch(&mut self, stop: &Stop) -> Result<Downtime> {
+        self.session.ask::<()>(&Order::Ready, stop)?;
+        self.rounds.wait_for_removal();
+        let begun = Instant::now();
+        let paused = self.places.pause.clone().begin(stop)?;
+        let pause = begun.elapsed();
+        let last = self.round(true, stop).and_then(|last| stop.check().map(|()| last));
+        let last = match last {
+            Ok(last) => last,
+            Err(error) => return Err(paused.undo(error)),
+        };
+        let before_done = begun.elapsed();
+        let paused = self.hand_on(paused, stop)?;
+        let after_done = begun.elapsed();
+        self.resume()?;
+        let total = begun.elapsed();
+        drop(paused);
+        Ok(Downtime {
+            total,
+            pause,
+            snapshot: last.prepared,
+            transfer: last.took.saturating_sub(last.prepared),
+            done: after_done.saturating_sub(before_done),
+            resume: total.saturating_sub(after_done),
+            last,
+        })
+    }
+
+    /// The switch. With a done command the source is not let go on by itself from the moment on at which that may run;
+    /// without one, from when it is known that the far side has all.
+    fn hand_on(&self, mut paused: Paused, stop: &Stop) -> Result<Paused> {
+        let Places { done, pause, .. } = &self.places;
+        let order = Order::Switch { done: done.clone(), about: pause.about.clone() };
+        let name = self.session.name();
+        // From here on it comes to its end, whatever signals come; but a far side that is gone is not waited for.
+        let patience = match done {
+            Some(_) => Patience::after(stop, self.carrying.stall),
+            None => Patience::from_now(self.carrying.stall),
+        };
+        if done.is_some() {
+            paused.hold();
+        }
+        match self.session.ask::<Switched>(&order, &patience.stop) {
+            Ok(Switched::Yes) => {
+                paused.hold();
+                Ok(paused)
+            }
+            Ok(Switched::No { status, reason }) => {
+                Err(paused.undo(Error::new(Status::from_code(status), "not switched", name, reason)))
+            }
+            Err(error) if done.is_none() => {
+                let left = format!("{} there may have all of the volume, and nobody uses it", pause.about.target);
+                Err(paused.undo(error.also(left)))
+            }
+            Err(error) => {
+                let source = &pause.about.source;
+                Err(error
+                    .also("whether the done command has run there nobody knows: look at the far side")
+                    .also(format!("if {source} is in use there, it must not be here; if not, unpause it here"))
+                    .also(format!("{source} is still paused")))
+            }
+        }
+    }
+
+    fn resume(&self) -> Result<()> {
+        let Places { resume, pause, .. } = &self.places;
+        let Some(resume) = resume else { return Ok(()) };
+        pause.about.run("resume", resume, Output::Inherited, None).map_err(|error| {
+            let About { source, target, host } = &pause.about;
+            error
+                .also(format!("all of {source} is in {target} at {host}: resume it there"))
+                .also(format!("{source} here is still paused, and must not go on"))
+        })
+    }
+}
