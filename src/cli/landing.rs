@@ -10,7 +10,7 @@ use crate::journal::{About, Held, Journal};
 use crate::stop::Stop;
 use crate::volume::{
     Arrival, ExecOutput, Expected, HeldForTarget, JournalPlace, NewVolume, OpenTarget, Target, create_target,
-    exec_target, open_target,
+    exec_target, find_journal, open_target,
 };
 use crate::wire::{Digest, DigestKind, Prelude};
 
@@ -52,6 +52,7 @@ impl Destination<'_> {
     /// Opens the target for what the prelude announces.
     pub(super) fn land(&self, prelude: &Prelude, stream: Option<&Metadata>, stop: &Stop) -> Result<Landing> {
         let arrival = self.arrival(prelude)?;
+        self.refuse_another(prelude)?;
         let expected = Expected {
             arrival: Some(&arrival),
             source: prelude.lineage.identity.as_deref(),
@@ -103,6 +104,14 @@ impl Destination<'_> {
         landed.journal = journal.map(|(journal, place)| (Arc::new(Journaling(RwLock::new(Some(journal)))), place));
         let record = landed.journal.as_ref().map(|(journal, _)| journal.clone() as Arc<dyn Record>);
         Ok(Landing { target, record, holds, notices, landed })
+    }
+
+    /// Refuses to go on with another transfer than the one that was begun, before it is noted with the target that it is
+    /// about to change: after that nobody would know any more what it holds.
+    fn refuse_another(&self, prelude: &Prelude) -> Result<()> {
+        let Some(name) = self.target.filter(|_| self.resume && prelude.resumes) else { return Ok(()) };
+        let Some(place) = find_journal(name)? else { return Ok(()) };
+        Journal::about(&place)?.map_or(Ok(()), |about| about.check(prelude, place.name()))
     }
 
     /// Which state of the volume the stream brings. A base that cannot be understood cannot be looked for.

@@ -65,7 +65,7 @@ pub fn first(found: &Found, target: &str, here: Here<'_>) -> Result<(First, Opti
     let plan = Plan { found, target, here };
     match &found.target {
         None => Ok((plan.full(), None)),
-        Some(_) if here.full => Ok((plan.full(), Some(format!("all of it is sent, over what {target} holds")))),
+        Some(_) if here.full => Ok((First::Full, Some(format!("all of it is sent, over what {target} holds")))),
         Some(there) => match &there.holds {
             Holds::Unknown => plan.over_unknown(there),
             Holds::At(state) => plan.after(there, state),

@@ -163,6 +163,10 @@ impl OpenTarget {
     fn with_lineage(mut self, place: Place, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<Self> {
         let apart = matches!(&place, Place::Lv(_, volume) if volume.is_thin());
         let arrival = expected.arrival.cloned().unwrap_or_default();
+        if arrival.base.is_some() && matches!(place, Place::Nowhere) {
+            // Nothing would tell that the delta which is gone on with is the one that was begun there.
+            self.journal = None;
+        }
         let lineage = Lineage { name: name.into(), place, arrival, in_place: !apart };
         self.notices.extend(lineage.begin(stop)?);
         self.held.lineage = Some((lineage, stop.clone()));

@@ -64,3 +64,10 @@ as_newest a/vm b/copy
 equal 'moments kept' "$(moments b/copy)" "$(moments a/vm)"
 equal 'how many' "$(kept a/vm | wc -l)" 2
 equal 'unsent' "$(lvs --noheadings -o lv_name @lvpipe.unsent)" ''
+
+step 'between the transfer and the snapshot there: that is made up for'
+lvremove -qqy "b/$(kept b/copy | tail -n 1)"
+scatter a/vm 9 10
+replicates a/vm ssh://far/b/copy --keep 2
+as_newest a/vm b/copy
+equal 'moments kept' "$(moments b/copy)" "$(moments a/vm)"

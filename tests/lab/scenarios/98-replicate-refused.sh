@@ -58,9 +58,11 @@ as_newest a/vm b/copy
 
 step 'a target that is mounted'
 mke2fs -q -F -t ext4 /dev/b/copy
-mkdir -p /mnt
-mount /dev/b/copy /mnt
 refused 'somebody has written to it' ssh://far/b/copy
-exits 5 lvpipe replicate --rsh "$RSH" -q a/vm ssh://far/b/copy --full
+mount /dev/b/copy /mnt
+before=$(kept a/vm)
+exits 5 lvpipe replicate --rsh "$RSH" a/vm ssh://far/b/copy --full
 says err 'mounted on /mnt'
+equal 'snapshots here' "$(kept a/vm)" "$before"
 umount /mnt
+e2fsck -fn /dev/b/copy >fsck.out 2>&1 || fail "$(cat fsck.out)"
