@@ -275,7 +275,7 @@ mod tests {
             Some(level) => Load { rate: 3e8 - 1e7 * f64::from(level), links: 0.1, workers: 1.0 },
         });
         assert_eq!(levels[..4], [BEGINNING, Some(-2), None, Some(-2)]);
-        assert!(levels[4..].iter().any(|level| *level == Some(-7)), "{levels:?}");
+        assert!(levels[4..].contains(&Some(-7)), "{levels:?}");
         assert!(levels[4..].iter().filter(|level| level.is_none()).count() <= 1, "{levels:?}");
     }
 
