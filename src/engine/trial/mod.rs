@@ -1,8 +1,8 @@
 //! One stage of a transfer by itself, as fast as it goes: for measuring what each of them could carry.
 //!
 //! What works here are the engine's own pieces, by as many threads as a transfer has: reads of parts with data in as
-//! many threads as a sender's ([`read`]), encoding and decoding as the workers do it ([`Workbench`]), writes as the
-//! target's writers make them ([`write`]). No stage waits for another, so what comes out is its own speed.
+//! many threads as a sender's ([`read()`]), encoding and decoding as the workers do it ([`Workbench`]), writes as the
+//! target's writers make them ([`write()`]). No stage waits for another, so what comes out is its own speed.
 //!
 //! In: a source, a [`Sample`] of it, or a target; and how long it may take, which is looked at before each part. Out:
 //! bytes and time. The threads are joined before a trial returns. Memory: the buffers of the sample, and one or two a
