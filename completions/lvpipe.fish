@@ -28,8 +28,10 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -s h -l help -d 'Print help'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -s V -l version -d 'Print version'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "replicate" -d 'Keep a copy of a thin volume up to date: each run sends the next delta'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "migrate" -d 'Move a volume that is in use to another host, with a moment\'s pause'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "attend" -d 'Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh'
@@ -100,6 +102,37 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -l from-ssh -d 'Star
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l keep -d 'Keep so many snapshots on each side, the newest. One that is in use is kept until a later run; one that is renamed is kept for good' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l lock-wait -d 'Wait so long for another run with the same source and destination to end [default: not at all]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
+blake3\t'BLAKE3: several times faster on processors without'
+none\t'None: only the CRC32C of each part, against accidents of transport'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s r -l rate -d 'Send at most so many bytes a second, as in 50M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l connect-timeout -d 'How long a connection may take to be made [default: 10]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'
+ssh\t'Through ssh\'s own pipe'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l port-range -d 'With ssh://, where the receiver may listen, for firewalls [default: any free port]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l rsh -d 'With ssh://, the ssh to use and its options [default: ssh]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side [default: lvpipe]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
+bar\t'A bar; plain lines where standard error is not a terminal'
+plain\t'A line every 10 seconds'
+json\t'A JSON object every second and one at the end, in place of the summary'
+none\t'Only the summary'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l create -d 'TARGET is VG/POOL:NAME, a thin volume that is made if there is none'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l rollback -d 'If somebody has written to the target, put it back first to the newest snapshot that both sides hold. What was written to it is lost'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l full -d 'Send all of it, over whatever the target holds, which is lost'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s q -l quiet -d 'Say nothing but errors'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l listen -d 'Where to listen: a port on all addresses, or on one. `systemd`: on the sockets that systemd hands over' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l token-file -d 'The token that clients must have, in a file; made there if there is none. Else in the environment as LVPIPE_TOKEN, else one is made for this run and printed' -r -F
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand serve" -l cert -d 'The server\'s certificate, and those that vouch for it, as PEM; made there, with its key, if there is neither. Then a server that is started again is the same one to who pulls' -r -F
@@ -138,6 +171,40 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l insecure -d 'Send
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l pause -d 'What makes the source\'s user stand still, here: from its end on nobody writes' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l unpause -d 'What lets the source\'s user go on, here, when the migration fails after the pause command has begun. Without it the source stays paused then' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l done -d 'What uses the volume on the far side, there, when it has all of it. If it fails, the source goes on' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l resume -d 'What is to be done when the far side has taken over, here. If it fails, the far side has taken over all the same' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l downtime -d 'Pause when what is left would take no longer than this, besides what the commands take' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l max-downtime -d 'Where the source is written so fast that it cannot be brought down to --downtime, pause for no longer than this; else give up, with the source as if nothing had been [default: however long]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
+blake3\t'BLAKE3: several times faster on processors without'
+none\t'None: only the CRC32C of each part, against accidents of transport'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s r -l rate -d 'Send at most so many bytes a second, as in 50M; in the pause, as fast as it goes' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s n -l links -d 'So many connections to each receiver [default: as many as help, up to 8]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l connect-timeout -d 'How long a connection may take to be made [default: 10]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l bind -d 'Connect from this local address. Given more than once, the links are spread over them' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l via -d 'With ssh://, how the data goes: over TCP where that can be had, or all of it through ssh' -r -f -a "auto\t'Over TCP links beside ssh, through ssh where none can be made'
+ssh\t'Through ssh\'s own pipe'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l port-range -d 'With ssh://, where the receiver may listen, for firewalls [default: any free port]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l rsh -d 'With ssh://, the ssh to use and its options [default: ssh]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l remote-lvpipe -d 'With ssh://, where lvpipe is on the far side [default: lvpipe]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s W -l stall-timeout -d 'Give a link up on which nothing has moved for so long [default: 30]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s m -l memory -d 'Memory for buffers, as in 512M, 1G or 10% of the machine\'s [default: 256M, or what parts larger than 32M need]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s j -l threads -d 'Threads that compress or decompress [default: one a processor]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l progress -d 'How progress is shown, on standard error' -r -f -a "auto\t'A bar on a terminal; elsewhere plain lines with -v, nothing without'
+bar\t'A bar; plain lines where standard error is not a terminal'
+plain\t'A line every 10 seconds'
+json\t'A JSON object every second and one at the end, in place of the summary'
+none\t'Only the summary'"
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l create -d 'With ssh://HOST/VG/POOL:NAME, make the thin volume there'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l dry-run -d 'Look at both sides and say what would be done. Nothing is written, and no command is run'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s q -l quiet -d 'Say nothing but errors'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since -d 'Show what changed since BASE instead, another thin volume in the same pool, as a snapshot and a later one: what was written, and what was discarded' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l since-thin-id -d 'The same with --thin-metadata: the base\'s device id in the pool' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand map" -l map -d 'Where the used map comes from' -r -f -a "auto\t'dm-thin\'s metadata for a thin LV, SEEK_DATA for a file'
@@ -239,16 +306,18 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -l direct -d 'use 
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s H -l md5 -d 'generate md5 hash of transferred data'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s V -l version -d 'print version information'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand buffer" -s h -l help -d 'print this help'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "attend" -d 'Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "bench" -d 'Measure how fast a volume could be moved, and what would hold it up'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv serve pull map inspect attend bench doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "send" -d 'Send the used blocks of a volume to standard output, or over several connections'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "recv" -d 'Receive a stream from standard input, or from a sender that connects, into a volume, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "replicate" -d 'Keep a copy of a thin volume up to date: each run sends the next delta'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "serve" -d 'Serve volumes over HTTP, read-only: to `lvpipe pull`, and to any other HTTP client'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "pull" -d 'Pull a volume from a server over HTTP, over several connections at once, sparse and verified'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "migrate" -d 'Move a volume that is in use to another host, with a moment\'s pause'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "map" -d 'Show the used map of a volume, and how much it saves; or what changed between two snapshots'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "inspect" -d 'Show what a stream holds, and whether it is whole; or which state of its source a target holds'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "attend" -d 'Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "bench" -d 'Measure how fast a volume could be moved, and what would hold it up'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "doctor" -d 'Say what this host lacks for which feature, and how to get it'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "man" -d 'Show a manual page, or install all of them'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "completions" -d 'Print a shell\'s completions'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "buffer" -d 'Buffer a stream in memory, in mbuffer\'s place, with mbuffer\'s options'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand help; and not __fish_seen_subcommand_from send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

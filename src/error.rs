@@ -105,6 +105,17 @@ impl Error {
         self
     }
 
+    /// Adds what became of something else because of it, on a line of its own.
+    #[must_use]
+    pub fn also(mut self, line: impl Into<String>) -> Self {
+        let line = line.into();
+        self.way_out = Some(match self.way_out {
+            Some(way_out) => format!("{way_out}\n  {line}"),
+            None => line,
+        });
+        self
+    }
+
     /// The user reads it elsewhere, in the words of the program that is told of it: it is not to be printed here.
     #[must_use]
     pub fn told_elsewhere(mut self) -> Self {

@@ -1,38 +1,38 @@
-//! `lvpipe attend`: the far side of a migration, a replica or a benchmark, started over ssh, which does what it is told.
+//! `lvpipe attend`: the far side of a migration or a replica, started over ssh, which does what it is told.
 //!
 //! Orders come through ssh's pipes, one after the other, and so do their answers and each transfer's link 0; the
 //! other links come over TCP. When the pipes end, so does this, and what is not kept by then is let go.
 
+mod measuring;
+mod migration;
+mod replica;
+
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use nix::poll::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
 use super::links::LinkArgs;
 use super::recv::behind_ssh::{Beside, Greeted, greet};
-use super::recv::{Arrivals, RETRY_BEHIND_SSH, Recv};
-use super::shared::{Resources, random_id};
-use crate::engine::Work;
-use crate::engine::collect::{Collecting, collect};
-use crate::engine::recv::Receiving;
-use crate::error::{Error, Result};
+use super::recv::{Arrivals, Recv};
+use super::shared::Resources;
+use crate::error::{Error, Result, Status};
 use crate::link::Link;
 use crate::link::ssh::Reply;
 use crate::link::turns::Turns;
-use crate::measure::far::Wanted;
-use crate::measure::figures::FarFigures;
 use crate::migrate::Order;
-use crate::progress::{Figures, Role};
 use crate::stop::Stop;
-use crate::volume::NullTarget;
 use crate::wire::Prelude;
+use migration::{Migration, consider};
 
-/// How often it is looked whether the sender is there.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether the sender is still there.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
@@ -48,7 +48,11 @@ impl Attend {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         let way_out = "it is for `lvpipe migrate`, `lvpipe replicate` and `lvpipe bench` to start";
         let Greeted { from, to, beside } = greet(way_out, stop)?;
-        let commander = Commander { turns: Turns::new(from, to), beside };
+        let pipe = from.try_clone().map_err(|e| Error::io("cannot be started", "stdin", &e))?;
+        let commander = Commander { turns: Turns::new(from, to), beside, pipe };
+        let mut migration = Migration::new(&self.both, &self.resources, stop);
+        // What became of a replica's last transfer.
+        let mut received = Ok(());
         while let Some(order) = commander.next_order(stop)? {
             match order {
                 Order::Receive { target, create } => {
@@ -57,8 +61,18 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
+                Order::Consider { target, create, size, identity } => {
+                    commander.answer(consider(&target, create, size, identity.as_deref(), stop), stop)?;
+                }
+                Order::Round { target, create } => migration.round(&commander, &target, create)?,
+                Order::Ready => commander.answer(migration.prepare(), stop)?,
+                Order::Switch { done, about } => migration.switch(&commander, done.as_deref(), &about)?,
+                Order::End => {
+                    migration.end();
+                    return commander.answer(Ok(()), stop);
+                }
                 Order::Measure(wanted) => {
-                    commander.answer(commander.attended(stop, |stop| self.measure(&wanted, stop)), stop)?;
+                    commander.answer(self.measure(&commander, &wanted, stop), stop)?;
                 }
                 Order::Swallow => {
                     // The sender breaks it off when it has seen enough.
@@ -66,52 +80,31 @@ impl Attend {
                         stop.check().map_err(|_| error)?;
                     }
                 }
-                Order::End => return commander.answer(Ok(()), stop),
+                Order::Replica(order) => self.replica(&commander, order, &mut received, stop)?,
             }
         }
         Ok(())
     }
 
     fn receive(&self, commander: &Commander, target: String, create: bool, stop: &Stop) -> Result<()> {
-        let stop = stop.child();
-        let arrivals = commander.arrivals(&stop)?;
         let recv = Recv::behind_ssh(target, create, self.both.clone(), self.resources.clone())?;
-        recv.receive_links(arrivals, &stop)
+        receive(commander, &recv, stop)
     }
+}
 
-    fn measure(&self, wanted: &Wanted, stop: &Stop) -> Result<FarFigures> {
-        let workshop = self.resources.workshop(wanted.part_size()?, Work::CompressAdaptively)?;
-        wanted.measure(&workshop, stop)
-    }
-
-    /// Receives a transfer into nothing.
-    fn swallow(&self, commander: &Commander, stop: &Stop) -> Result<()> {
-        let stop = stop.child();
-        let Arrivals { first: (link, prelude), more, .. } = commander.arrivals(&stop)?;
-        let receiving = Receiving {
-            workshop: self.resources.workshop(prelude.part_size, Work::Decompress)?,
-            prelude,
-            stream: link.name.clone(),
-            record: None,
-            holds: None,
-            figures: Figures::new(Role::Recv),
-            stop,
-        };
-        let collecting = Collecting {
-            receiving,
-            incarnation: random_id("cannot begin")?,
-            stall: self.both.stall_timeout(),
-            retry_for: RETRY_BEHIND_SSH,
-            notice: Box::new(|_| {}),
-        };
-        collect(link, more, Arc::new(NullTarget::default()), collecting).map(drop)
-    }
+/// Receives the transfer that was announced last. What ends it does not end the run.
+fn receive(commander: &Commander, recv: &Recv, stop: &Stop) -> Result<()> {
+    let stop = stop.child();
+    let arrivals = commander.arrivals(&stop)?;
+    recv.receive_links(arrivals, &stop)
 }
 
 /// Who gives the orders.
 pub(super) struct Commander {
     turns: Turns,
     beside: Beside,
+    /// What orders come through, to see whether it is still there.
+    pipe: File,
 }
 
 impl Commander {
@@ -120,27 +113,6 @@ impl Commander {
         let heard = self.turns.hear(stop).map_err(|e| lost(&e, stop))?;
         let odd = |_| Error::stream("cannot understand order", "ssh", "it is none that is known");
         heard.map(|order| serde_json::from_slice(&order).map_err(odd)).transpose()
-    }
-
-    /// Does what takes its time before it can be answered; it ends when the sender is gone.
-    fn attended<T>(&self, stop: &Stop, work: impl FnOnce(&Stop) -> Result<T>) -> Result<T> {
-        let stop = stop.child();
-        thread::scope(|scope| {
-            let (working, done) = bounded::<()>(0);
-            scope.spawn({
-                let stop = stop.clone();
-                move || {
-                    while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(LOOK) {
-                        if self.turns.has_ended() {
-                            return stop.fail(lost(&io::ErrorKind::BrokenPipe.into(), &stop));
-                        }
-                    }
-                }
-            });
-            let done = work(&stop);
-            drop(working);
-            done
-        })
     }
 
     /// Answers the last order.
@@ -154,6 +126,31 @@ impl Commander {
         };
         let reply = serde_json::to_vec(&reply).map_err(|e| lost(&e.into(), stop))?;
         self.turns.say(&reply, stop).map_err(|e| lost(&e, stop))
+    }
+
+    /// Whether nothing more can come through ssh: the sender has ended, or ssh has.
+    fn has_gone(&self) -> bool {
+        let mut ready = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+        poll(&mut ready, 0u8).is_ok_and(|count| count > 0)
+            && ready[0].revents().is_some_and(|events| events.intersects(gone))
+    }
+
+    /// Does something that fails when the sender is gone, without waiting for links beside ssh to tell.
+    fn while_it_is_there<T>(&self, stop: &Stop, work: impl FnOnce() -> T) -> T {
+        thread::scope(|scope| {
+            let (working, done) = bounded::<()>(0);
+            scope.spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(LOOK) {
+                    if self.has_gone() {
+                        return stop.fail(Error::new(Status::Io, "sender lost", "ssh", "it has ended"));
+                    }
+                }
+            });
+            let result = work();
+            drop(working);
+            result
+        })
     }
 
     /// The links of the transfer that the last order has announced.

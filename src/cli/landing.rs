@@ -115,7 +115,8 @@ impl Destination<'_> {
                 .way_out("leave it away: all of the volume is sent"));
         }
         let state = lineage.state.as_deref().and_then(|state| state.parse().ok());
-        Ok(Arrival { base, state, assume_base: self.assume_base })
+        let resumes = self.resume && prelude.resumes;
+        Ok(Arrival { base, state, assume_base: self.assume_base, resumes })
     }
 }
 

@@ -12,9 +12,11 @@ mod landing;
 mod links;
 mod map;
 pub mod mbuffer;
+mod migrate;
 mod patience;
 mod pull;
 mod recv;
+mod replicate;
 mod send;
 mod serve;
 mod shared;
@@ -36,7 +38,7 @@ const LONG_VERSION: &str = concat!(
     env!("LVPIPE_COMMIT"),
     "\ntarget    ",
     env!("LVPIPE_TARGET"),
-    "\nfeatures  thin zstd tcp tls1.3 ssh http resume systemd mbuffer",
+    "\nfeatures  thin zstd tcp tls1.3 ssh http resume delta migrate replicate systemd mbuffer",
 );
 
 /// Moves volumes: used blocks only, compressed in parallel, verified, written sparse.
@@ -48,8 +50,10 @@ Examples:
   lvpipe send vg/vm1 > vm1.lvp                          back it up
   lvpipe recv vg/vm1 < vm1.lvp                          restore it
   tar c . | lvpipe -m 1G -s 128k | ...                  in mbuffer's place, with mbuffer's options
+  lvpipe replicate vg/vm1 ssh://root@host/vg/vm1        keep a copy up to date
   lvpipe serve vg/vm1                                   let others pull it over HTTP
   lvpipe pull https://host:8080/vm1 vg/vm1              fetch it from a server
+  lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause CMD   move it while it is in use
   lvpipe map vg/vm1                                     see what there is to send
   lvpipe bench vg/vm1 ssh://root@host/vg/vm1            see how long it will take, and what is slow
   lvpipe inspect --verify vm1.lvp                       check a backup")]
@@ -62,8 +66,10 @@ struct Cli {
 enum Task {
     Send(send::Send),
     Recv(recv::Recv),
+    Replicate(Box<replicate::Replicate>),
     Serve(serve::Serve),
     Pull(pull::Pull),
+    Migrate(Box<migrate::Migrate>),
     Map(map::Map),
     Inspect(inspect::Inspect),
     #[command(hide = true)]
@@ -120,8 +126,10 @@ pub fn run() -> Result<()> {
     let done = match cli.task {
         Task::Send(send) => send.run(&stop),
         Task::Recv(recv) => recv.run(&stop),
+        Task::Replicate(replicate) => replicate.run(&stop),
         Task::Serve(serve) => serve.run(&stop),
         Task::Pull(pull) => pull.run(&stop),
+        Task::Migrate(migrate) => migrate.run(&stop),
         Task::Map(map) => map.run(&stop),
         Task::Inspect(inspect) => inspect.run(&stop),
         Task::Attend(attend) => attend.run(&stop),

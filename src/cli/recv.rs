@@ -101,6 +101,11 @@ impl Recv {
         })
     }
 
+    /// The same, to go on with a transfer that ended early if the sender does.
+    pub(super) fn resuming(self, resume: bool) -> Self {
+        Recv { resume, ..self }
+    }
+
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         if self.resume_token {
             return self.print_token(stop);

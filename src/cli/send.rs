@@ -55,7 +55,7 @@ pub struct Send {
     /// Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was
     /// written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds
     /// just that
-    #[arg(long, value_name = "BASE", value_parser = name_parser(), conflicts_with_all = ["resume", "thin_metadata"])]
+    #[arg(long, value_name = "BASE", value_parser = name_parser(), conflicts_with = "thin_metadata")]
     since: Option<OsString>,
 
     /// Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)

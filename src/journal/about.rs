@@ -55,7 +55,7 @@ impl About {
         }
     }
 
-    /// Refuses a transfer that cannot go on from this journal: of another source, another size, on another grid or
+    /// Refuses a transfer that cannot go on from this journal: of another source, since another base, of another size, on another grid or
     /// with another digest.
     ///
     /// # Errors
@@ -67,6 +67,13 @@ impl About {
         if !is_same_source(&self.lineage, &prelude.lineage) {
             let (then, now) = (described(&self.lineage), described(&prelude.lineage));
             refused(format!("it was begun from {then}, this is {now}")).map_err(|e| e.way_out(anew))
+        } else if self.lineage.base != prelude.lineage.base {
+            let kind = |lineage: &Lineage| match &lineage.base {
+                Some(base) => format!("a delta since {base}"),
+                None => "all of the volume".into(),
+            };
+            let (then, now) = (kind(&self.lineage), kind(&prelude.lineage));
+            refused(format!("it was begun with {then}, this is {now}")).map_err(|e| e.way_out(anew))
         } else if self.lineage.etag != prelude.lineage.etag {
             let version = |lineage: &Lineage| lineage.etag.clone().unwrap_or("none that a server names".into());
             let (then, now) = (version(&self.lineage), version(&prelude.lineage));
@@ -251,6 +258,11 @@ mod tests {
             said(Prelude { volume_size: Some(101), ..same.clone() }),
             "cannot go on with the transfer: t: the source had 100 bytes then, it has 101 bytes now\n  without \
              --resume all of it is sent"
+        );
+        let delta = Lineage { base: Some("a-1:5".into()), ..same.lineage.clone() };
+        assert!(
+            said(Prelude { lineage: delta, ..same.clone() })
+                .contains("it was begun with all of the volume, this is a delta since a-1:5")
         );
         let part_size = PartSize::new(64 << 10).expect("a power of two");
         assert!(said(Prelude { part_size, ..same.clone() }).ends_with("parts of 1M, not 64k\n  send with -s 1M"));

@@ -50,6 +50,21 @@ impl JournalFile {
         Ok(journal(file))
     }
 
+    /// What the journal that lies there is about, if something may be recorded in it. It is not locked, nor are its
+    /// records read: which of them are believed, [`JournalFile::find`] says.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn about(place: &JournalPlace) -> Result<Option<About>> {
+        let Some(file) = own_name(place).open_existing()? else { return Ok(None) };
+        let cannot_read = |e: io::Error| failed(place, "cannot read journal", &e);
+        let mut header = Vec::new();
+        Read::by_ref(&mut &file).take(LONGEST as u64).read_to_end(&mut header).map_err(cannot_read)?;
+        let Ok((about, begin)) = About::decode(&header) else { return Ok(None) };
+        let length = file.metadata().map_err(cannot_read)?.len();
+        Ok((about.target == place.identity() && length > begin as u64).then_some(about))
+    }
+
     /// Opens and reads the journal that lies there; `None` where there is none, or none that is believed.
     ///
     /// # Errors

@@ -122,6 +122,15 @@ impl Journal {
         Ok(JournalFile::find(place, stop)?.map(|found| (found.about, found.held)))
     }
 
+    /// What the journal at this place is about, for those who only look: of which transfer something may have arrived.
+    /// A run that has it goes on undisturbed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn about(place: &JournalPlace) -> Result<Option<About>> {
+        JournalFile::about(place)
+    }
+
     fn start(recorder: Recorder, held: Option<Held>, stop: &Stop) -> Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),

@@ -83,15 +83,6 @@ impl Turns {
         Link { name: name.into(), reader: Box::new(reader), writer: Box::new(writer), hang_up }
     }
 
-    /// Whether the peer has closed the pipe that comes in, as far as that can be told without reading it. For whoever
-    /// has no turn under way.
-    pub fn has_ended(&self) -> bool {
-        let from = lock(&self.from);
-        let mut pipe = [PollFd::new(from.file.as_fd(), PollFlags::empty())];
-        let is_hung_up = |pipe: &PollFd| pipe.revents().is_some_and(|found| found.contains(PollFlags::POLLHUP));
-        poll(&mut pipe, 0u8).is_ok() && is_hung_up(&pipe[0])
-    }
-
     /// Closes the pipe that goes out: whoever reads it sees its end.
     pub fn close(&self) {
         lock(&self.to).file = None;

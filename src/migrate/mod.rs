@@ -2,7 +2,19 @@
 //! benchmark.
 //!
 //! The sender starts one far side for all of them and gives it [orders](Order), one after the other.
+//!
+//! A live migration moves a volume while it is written: rounds of deltas until little is left ([`plan`] says when), a
+//! pause for that, and on with the copy.
 
+mod commands;
+mod course;
+mod fields;
 mod order;
+mod pause;
+pub mod plan;
 
-pub use order::Order;
+pub use commands::{About, Output};
+pub use course::{Audience, Carrying, Course, Downtime, Places, RoundReport};
+pub use fields::JSON_FIELDS;
+pub use order::{Order, Switched};
+pub use pause::{Pause, Paused};

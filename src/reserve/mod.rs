@@ -27,7 +27,7 @@ use crate::stop::Stop;
 use directory::Directory;
 use file::OwnFile;
 
-pub use lock::PoolLock;
+pub use lock::{PoolLock, TaskLock};
 pub use stale::StaleRecord;
 
 /// A thing outside the process that somebody has to let go of.
@@ -111,6 +111,14 @@ impl Reservations {
     /// the run ends.
     pub fn lock_pool(&self, pool: &str, patience: Duration, stop: &Stop) -> Result<PoolLock> {
         PoolLock::wait(&self.shared.directory, pool, patience, stop)
+    }
+
+    /// Waits until no other run of this task has this name; `None` after `patience`.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written, or when the run ends.
+    pub fn lock_task(&self, task: &str, name: &str, patience: Duration, stop: &Stop) -> Result<Option<TaskLock>> {
+        TaskLock::wait(&self.shared.directory, task, name, patience, stop)
     }
 }
 

@@ -50,6 +50,22 @@ impl ThinVolume {
         Self::of_number(number, dmsetup)
     }
 
+    /// The thin device at this path, which is known to be a snapshot of this one: of its pool nothing is asked again.
+    ///
+    /// # Errors
+    /// A guard's for what is no thin device; dmsetup's words.
+    pub fn snapshot_at(&self, path: &Path) -> Result<Self> {
+        let found = std::fs::metadata(path).map_err(|why| Error::io("cannot open", path.display(), &why))?;
+        let number = DeviceNumber::from_rdev(found.rdev());
+        let [major, minor] = number.arguments();
+        let table = self.pool.dmsetup.run(&["table", &major, &minor])?;
+        let table = ThinTable::parse(&table).map_err(|why| odd(number, why))?;
+        let table = table.ok_or_else(|| odd(path.display(), "it is no thin device".into()))?;
+        let size = table.sectors.checked_mul(512).ok_or_else(|| odd(number, "its size overflows".into()))?;
+        let pool = self.pool.clone();
+        Ok(ThinVolume { number, size, device: table.device, external_origin: table.external_origin, pool })
+    }
+
     /// The thin device with this number, which is a device-mapper device; `None` if it is of another kind.
     pub fn of_number(number: DeviceNumber, dmsetup: &Dmsetup) -> Result<Option<Self>> {
         let [major, minor] = number.arguments();

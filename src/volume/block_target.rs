@@ -18,7 +18,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use memmap2::MmapMut;
 
@@ -66,7 +66,8 @@ pub struct BlockTarget {
     sector: u64,
     discards: Discards,
     stop: Stop,
-    started: OnceLock<Started>,
+    /// `None` before anything has begun.
+    started: RwLock<Option<Started>>,
     /// Holes' shares of chunks that data may map later, in a pool that does not zero new chunks.
     edges: Mutex<Vec<Extent>>,
     cannot_punch: AtomicBool,
@@ -106,7 +107,7 @@ impl BlockTarget {
             name: name.into(),
             discards,
             stop: stop.clone(),
-            started: OnceLock::new(),
+            started: RwLock::default(),
             edges: Mutex::default(),
             cannot_punch: AtomicBool::new(false),
             joins_chunks: AtomicBool::new(false),
@@ -119,6 +120,11 @@ impl BlockTarget {
         &self.direct
     }
 
+    /// The device's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     fn failed(&self, what: &str, offset: u64, error: &io::Error) -> Error {
         let failed = Error::io(what, format_args!("{} at offset {offset}", self.name), error);
         match (error.raw_os_error(), self.discards) {
@@ -127,6 +133,10 @@ impl BlockTarget {
             }
             _ => failed,
         }
+    }
+
+    fn start(&self, how: Started) {
+        *self.started.write().unwrap_or_else(PoisonError::into_inner) = Some(how);
     }
 
     /// Only a byte stream, whose length nobody knew before, comes to a device's end.
@@ -174,14 +184,13 @@ impl Target for BlockTarget {
             Discards::Unmap { chunk, .. } => self.discard_all(chunk)?,
             Discards::Unknown => 0,
         };
-        // Set once: begin() is called once.
-        let _ = self.started.set(Started::Anew { unmapped_below });
+        self.start(Started::Anew { unmapped_below });
         Ok(())
     }
 
     fn resume(&self, size: Option<u64>) -> Result<()> {
         guards::refuse_if_smaller(&self.name, self.size, size.unwrap_or(0))?;
-        let _ = self.started.set(Started::Again);
+        self.start(Started::Again);
         Ok(())
     }
 
@@ -205,9 +214,10 @@ impl Target for BlockTarget {
     fn hole(&self, offset: u64, length: u64) -> Result<()> {
         self.check_end(offset.saturating_add(length))?;
         let end = offset + length;
-        match self.started.get() {
+        let started = *self.started.read().unwrap_or_else(PoisonError::into_inner);
+        match started {
             Some(Started::Again) => self.make_hole_again(offset, end),
-            Some(Started::Anew { unmapped_below }) => self.make_hole(offset, end, *unmapped_below),
+            Some(Started::Anew { unmapped_below }) => self.make_hole(offset, end, unmapped_below),
             None => self.make_hole(offset, end, 0),
         }
     }

@@ -111,6 +111,7 @@ impl Target for FileTarget {
     }
 
     fn begin_delta(&self, size: Option<u64>) -> Result<()> {
+        self.is_new.store(false, Ordering::Relaxed);
         self.set_size(size)
     }
 
@@ -137,14 +138,19 @@ impl Target for FileTarget {
     }
 
     fn finish(&self, size: u64) -> Result<()> {
-        let failed = |e: io::Error| Error::io("cannot sync target", &self.name, &e);
-        self.file.set_len(size).map_err(failed)?;
-        self.file.sync_all().map_err(failed)?;
-        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        self.settle(size)?;
         match &self.partial {
             None => Ok(()),
             Some(partial) => partial.rename(&self.file, &self.name),
         }
+    }
+
+    fn settle(&self, size: u64) -> Result<()> {
+        let failed = |e: io::Error| Error::io("cannot sync target", &self.name, &e);
+        self.file.set_len(size).map_err(failed)?;
+        self.file.sync_all().map_err(failed)?;
+        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {

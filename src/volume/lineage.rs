@@ -18,7 +18,7 @@ use super::{State, xattr};
 use crate::error::{Error, Result};
 use crate::reserve::Reservations;
 use crate::stop::Stop;
-use crate::thin::{Dmsetup, Mapped, ThinVolume};
+use crate::thin::{Dmsetup, ThinVolume};
 use crate::usedmap::{Stamp, stamp_of_thin_device};
 
 /// Where it is kept what a target holds.
@@ -41,6 +41,8 @@ pub struct Arrival {
     pub state: Option<State>,
     /// Whether the user says that the target holds the base.
     pub assume_base: bool,
+    /// Whether it goes on with a transfer that broke off, if there is one to go on with.
+    pub resumes: bool,
 }
 
 /// A target's name, where it is kept what it holds, and what it is to hold.
@@ -120,10 +122,9 @@ impl Lineage {
                 .way_out("a delta in between is missing: send that first, or all of it")),
             Some(Standing::Between { base: from, state }) => {
                 if from == *base && self.arrival.state.as_ref() == Some(&state) {
-                    return Ok(Some(format!(
-                        "the delta to {} broke off before: all of it is applied again",
-                        self.name
-                    )));
+                    let how =
+                        if self.arrival.resumes { "it is gone on with" } else { "all of it is applied again" };
+                    return Ok(Some(format!("the delta to {} broke off before: {how}", self.name)));
                 }
                 Err(self
                     .refused(format!("a delta to it broke off between {from} and {state}"))
@@ -132,27 +133,18 @@ impl Lineage {
         }
     }
 
-    /// Whether somebody has written to the target since.
+    /// Refuses a target to which somebody has written since.
     fn check_mark(&self, mark: Mark, stop: &Stop) -> Result<Option<String>> {
-        let is_same = match (mark, &self.place) {
-            (Mark::Thin { time, chunks }, Place::Lv(_, volume)) => {
-                let Mapped { chunks: now, newest } = stamp(volume, stop)?.mapped;
-                now == chunks && newest.is_none_or(|newest| newest < time)
-            }
-            (Mark::File { .. }, Place::File(_)) => self.mark(stop)? == mark,
-            _ => {
-                let name = &self.name;
-                return Ok(Some(format!(
-                    "whether somebody has written to {name} since the last transfer is not known"
-                )));
-            }
-        };
-        if is_same {
-            return Ok(None);
+        match self.place.is_as_marked(mark, &self.name, stop)? {
+            Some(true) => Ok(None),
+            Some(false) => Err(self
+                .refused("somebody has written to it since the last transfer".into())
+                .way_out("send all of it; what was written to it is lost then")),
+            None => Ok(Some(format!(
+                "whether somebody has written to {} since the last transfer is not known",
+                self.name
+            ))),
         }
-        Err(self
-            .refused("somebody has written to it since the last transfer".into())
-            .way_out("send all of it; what was written to it is lost then"))
     }
 
     /// What would change if somebody wrote to the target.
@@ -166,28 +158,19 @@ impl Lineage {
                 let stamp = stamp(volume, stop)?;
                 Ok(Mark::Thin { time: stamp.snapshot_time, chunks: stamp.mapped.chunks })
             }
-            Place::File(file) => {
-                let found = file.metadata().map_err(|e| Error::io("cannot read target", &self.name, &e))?;
-                Ok(Mark::File { size: found.len(), seconds: found.mtime(), nanoseconds: found.mtime_nsec() })
-            }
+            Place::File(file) => mark_of_file(file, &self.name),
             Place::Lv(..) | Place::Nowhere => Ok(Mark::Unknown),
         }
     }
 
     /// What is kept. What does not say anything that is understood says nothing.
     fn read(&self) -> Result<Option<Standing>> {
-        let text = match &self.place {
-            Place::Lv(_, volume) => volume.holds().map(String::from),
-            Place::File(file) => {
-                xattr::read(file).map_err(|e| Error::io("cannot read what target holds", &self.name, &e))?
-            }
-            Place::Nowhere => {
-                return Err(self
-                    .refused("it is not kept for such a device what it holds".into())
-                    .way_out("if it holds the base: recv --assume-base"));
-            }
-        };
-        Ok(text.and_then(|text| text.parse().ok()))
+        if matches!(self.place, Place::Nowhere) {
+            return Err(self
+                .refused("it is not kept for such a device what it holds".into())
+                .way_out("if it holds the base: recv --assume-base"));
+        }
+        self.place.standing(&self.name)
     }
 
     fn keep(&self, standing: Option<&Standing>) -> Result<()> {
@@ -209,7 +192,35 @@ impl Lineage {
     }
 }
 
-fn stamp(volume: &LogicalVolume, stop: &Stop) -> Result<Stamp> {
+impl Place {
+    /// What is kept there. What does not say anything that is understood says nothing.
+    pub(super) fn standing(&self, name: &str) -> Result<Option<Standing>> {
+        let text = match self {
+            Place::Lv(_, volume) => volume.holds().map(String::from),
+            Place::File(file) => {
+                xattr::read(file).map_err(|e| Error::io("cannot read what target holds", name, &e))?
+            }
+            Place::Nowhere => None,
+        };
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// Whether nobody has written to the target since it got this mark, if that can be known. An LV must be active.
+    pub(super) fn is_as_marked(&self, mark: Mark, name: &str, stop: &Stop) -> Result<Option<bool>> {
+        Ok(match (mark, self) {
+            (Mark::Thin { .. }, Place::Lv(_, volume)) => Some(mark.fits(&stamp(volume, stop)?.mapped)),
+            (Mark::File { .. }, Place::File(file)) => Some(mark_of_file(file, name)? == mark),
+            _ => None,
+        })
+    }
+}
+
+fn mark_of_file(file: &File, name: &str) -> Result<Mark> {
+    let found = file.metadata().map_err(|e| Error::io("cannot read target", name, &e))?;
+    Ok(Mark::File { size: found.len(), seconds: found.mtime(), nanoseconds: found.mtime_nsec() })
+}
+
+pub(super) fn stamp(volume: &LogicalVolume, stop: &Stop) -> Result<Stamp> {
     let thin = ThinVolume::at(&volume.path, &Dmsetup::default())?
         .ok_or_else(|| Error::guard("cannot read thin metadata", volume.full_name(), "it is no thin volume"))?;
     stamp_of_thin_device(&thin, &Reservations::open(), stop)

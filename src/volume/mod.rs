@@ -7,11 +7,14 @@
 mod block;
 mod block_source;
 mod block_target;
+mod consider;
 mod exec_target;
 mod fifo;
 mod file_source;
 mod file_target;
+mod found_target;
 mod guards;
+mod handed_over;
 mod held_state;
 pub mod identity;
 mod journal_place;
@@ -24,6 +27,8 @@ pub(crate) mod own_name;
 mod partial_file;
 mod pool_watch;
 mod resident;
+mod round_target;
+mod rounds;
 mod scratch;
 mod source_maps;
 mod standing;
@@ -34,16 +39,21 @@ mod xattr;
 
 pub use block_source::BlockSource;
 pub use block_target::{BlockTarget, Discards};
+pub use consider::{consider_new, consider_target};
 pub use exec_target::{CommandGuard, ExecOutput, ExecTarget};
 pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
+pub use found_target::{FoundTarget, TargetKind, find_target, found_lv};
+pub use handed_over::HandedOver;
 pub use held_state::held_state;
 pub use journal_place::{JournalPlace, find_journal};
 pub use lineage::Arrival;
 pub use null_target::NullTarget;
 pub use open_source::{HeldForSource, MapChoice, OpenSource, Origin, Since, SourceOptions, What, open_source};
 pub use open_target::{Expected, HeldForTarget, NewVolume, OpenTarget, create_target, exec_target, open_target};
+pub use round_target::RoundTarget;
+pub use rounds::{Pending, Round, Rounds};
 pub use scratch::{Scratch, ScratchTarget, scratch_for};
 pub use standing::{Mark, Standing};
 pub use state::State;
@@ -93,8 +103,8 @@ pub trait Target: Send + Sync {
     /// When the target cannot take so much.
     fn begin(&self, size: Option<u64>) -> Result<()>;
 
-    /// Called once instead of [`Target::begin`], to apply a delta: all that is not written or made a hole keeps what the
-    /// target holds.
+    /// Called instead of [`Target::begin`], to apply a delta: all that is not written or made a hole keeps what the
+    /// target holds. Called once, and once more after each [`Target::settle`].
     ///
     /// # Errors
     /// As [`Target::begin`]; and for a target that holds nothing.
@@ -125,6 +135,15 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// When that fails; then nothing may be said to be done.
     fn finish(&self, size: u64) -> Result<()>;
+
+    /// Called once instead of [`Target::finish`], where [`Target::begin_delta`] comes next: puts everything on stable
+    /// storage, as that does, but leaves a new file without its name, for there is more to come.
+    ///
+    /// # Errors
+    /// As [`Target::finish`].
+    fn settle(&self, size: u64) -> Result<()> {
+        self.finish(size)
+    }
 
     /// Puts on stable storage all that [`Target::write`] and [`Target::hole`] had returned for when this was called.
     /// Called from one thread at a time, while others write.

@@ -290,7 +290,7 @@ fn in_use(name: &str, who: &str, kind: FileType, options: &SourceOptions) -> Str
 const SNAPSHOT: &str = "take a snapshot of it and send that";
 
 /// The name of a state of a thin volume that has so many chunks mapped.
-fn state(volume: &LogicalVolume, mapped: u64) -> Option<State> {
+pub(super) fn state(volume: &LogicalVolume, mapped: u64) -> Option<State> {
     format!("{}:{mapped}", volume.uuid).parse().ok()
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::handed_over::NewFile;
 use super::lineage::{Lineage, Place};
 use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv};
 use super::open_source::clean_up;
@@ -57,15 +58,17 @@ pub struct OpenTarget {
 /// Close the target before.
 #[derive(Default)]
 pub struct HeldForTarget {
-    _pool: Option<PoolWatch>,
-    created: Option<CreatedLv>,
+    pub(super) _pool: Option<PoolWatch>,
+    pub(super) created: Option<CreatedLv>,
+    /// A file that was not there before.
+    pub(super) new_file: Option<NewFile>,
     /// What is to be kept of the transfer with the target; the target must be active for that.
     lineage: Option<(Lineage, Stop)>,
     /// Where a delta is applied until all of it is there.
     staged: Option<StagedLv>,
     /// The target of such a delta, so that nobody else opens it meanwhile.
     unchanged: Option<Arc<dyn Target>>,
-    activation: Option<Activation>,
+    pub(super) activation: Option<Activation>,
     /// Killed when the transfer fails, even where a write to it is blocked.
     command: Option<CommandGuard>,
 }
@@ -160,10 +163,6 @@ impl OpenTarget {
     fn with_lineage(mut self, place: Place, name: &str, expected: Expected<'_>, stop: &Stop) -> Result<Self> {
         let apart = matches!(&place, Place::Lv(_, volume) if volume.is_thin());
         let arrival = expected.arrival.cloned().unwrap_or_default();
-        if arrival.base.is_some() {
-            // Applied again from its beginning it does no harm.
-            self.journal = None;
-        }
         let lineage = Lineage { name: name.into(), place, arrival, in_place: !apart };
         self.notices.extend(lineage.begin(stop)?);
         self.held.lineage = Some((lineage, stop.clone()));
@@ -180,7 +179,9 @@ fn open_file(path: &Path, name: &str, in_place: bool, expected: Expected<'_>, st
     let metadata = target.file().metadata().map_err(|e| guards::cannot_open_file(name, &e))?;
     let journal = Some(JournalPlace::beside(path, name, &metadata));
     let file = target.file().try_clone().map_err(|e| guards::cannot_open_file(name, &e))?;
-    let open = OpenTarget { in_place, journal, ..plain(Arc::new(target)) };
+    let new_file = (!in_place).then(|| NewFile::of(path, &metadata));
+    let held = HeldForTarget { new_file, ..HeldForTarget::default() };
+    let open = OpenTarget { in_place, journal, held, ..plain(Arc::new(target)) };
     open.with_lineage(Place::File(file), name, expected, stop)
 }
 
@@ -193,7 +194,7 @@ pub(super) fn refuse_new_device(path: &Path, name: &str) -> Result<()> {
     Err(Error::guard("target refused", name, "there is no such device").way_out("lsblk and lvs list what there is"))
 }
 
-fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
+pub(super) fn refuse_own_source(name: &str, expected: Expected<'_>, target: &Metadata) -> Result<()> {
     let is_same = |stream: &Metadata| (stream.dev(), stream.ino()) == (target.dev(), target.ino());
     if target.is_file() && expected.stream.is_some_and(is_same) {
         return Err(Error::guard("target refused", name, "it is the stream that is being received")
@@ -292,14 +293,19 @@ pub struct NewVolume {
 }
 
 impl NewVolume {
-    /// The volume group.
-    pub(super) fn vg(&self) -> &str {
+    /// The group's name.
+    pub fn vg(&self) -> &str {
         &self.vg
     }
 
-    /// The pool in it.
-    pub(super) fn pool(&self) -> &str {
+    /// The pool's.
+    pub fn pool(&self) -> &str {
         &self.pool
+    }
+
+    /// The new LV's own.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::State;
+use crate::thin::Mapped;
 
 /// What a target holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,13 @@ pub enum Mark {
         /// And nanoseconds.
         nanoseconds: i64,
     },
+}
+
+impl Mark {
+    /// Of a thin volume: whether what it has mapped now is what it had then.
+    pub(super) fn fits(self, now: &Mapped) -> bool {
+        matches!(self, Mark::Thin { time, chunks } if now.chunks == chunks && now.newest.is_none_or(|newest| newest < time))
+    }
 }
 
 impl fmt::Display for Mark {

@@ -11,8 +11,16 @@ use std::str::FromStr;
 const LONGEST: usize = 100;
 
 /// One state of a volume. Letters, digits, dashes and colons.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct State(String);
+
+impl State {
+    /// The UUID of the LV whose state it is, or was.
+    pub fn volume(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(volume, _)| volume)
+    }
+}
 
 impl FromStr for State {
     type Err = String;
@@ -23,6 +31,20 @@ impl FromStr for State {
             return Err(format!("\"{}\" is no name of a volume's state", text.escape_default()));
         }
         Ok(State(text.into()))
+    }
+}
+
+impl TryFrom<String> for State {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<State> for String {
+    fn from(state: State) -> String {
+        state.0
     }
 }
 
@@ -39,7 +61,8 @@ mod tests {
     #[test]
     fn a_state_is_what_a_tag_can_hold() {
         let text = "ngZuTG-wV9e-Sh2v-eiJP-lHtp-puET-dwqbPT:1600";
-        assert_eq!(text.parse::<State>().expect("a state").to_string(), text);
+        let state = text.parse::<State>().expect("a state");
+        assert_eq!((state.to_string().as_str(), state.volume()), (text, &text[..38]));
         for text in ["", "a b", "a/b", "a,b", "\u{e4}", &"x".repeat(101)] {
             assert!(text.parse::<State>().is_err(), "{text}");
         }

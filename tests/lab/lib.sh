@@ -154,6 +154,48 @@ grows() {
 	within 60 eval '[ "$(recorded '"$1"')" -ge $goal ]'
 }
 
+# stand_in_for_ssh: $RSH runs here what it is to run on any host, whose TCP is loopback's.
+stand_in_for_ssh() {
+	loopback
+	cat >rsh <<-'EOF'
+		[ "$1" != -G ] || { echo 'hostname 127.0.0.1'; exit 0; }
+		for command; do :; done
+		eval "exec $command"
+	EOF
+	RSH="sh $PWD/rsh"
+}
+
+# kept VG/LV: the snapshots that replicate keeps of it, by name, the oldest first.
+kept() {
+	lvs --noheadings -o lv_name -O lv_name --select "vg_name=${1%/*} && lv_name=~\"^${1#*/}[.]lvpipe-2\"" | tr -d ' '
+}
+
+# moments VG/LV: the moments of those.
+moments() {
+	kept "$1" | sed 's/.*lvpipe-//'
+}
+
+# replicates OPTION...: a run of `lvpipe replicate` that goes well; what it says is in the file `said`.
+replicates() {
+	lvpipe replicate --rsh "$RSH" "$@" 2>said || fail "status $?: $(cat said)"
+	cat said
+}
+
+# as_newest VG/LV VG/LV: the second holds what the newest kept snapshot of the first does, and maps as much; and so does
+# its own newest, which is of the same moment.
+as_newest() {
+	newest=${1%/*}/$(kept "$1" | tail -n 1)
+	lvchange -qq -ay -K "$newest"
+	equal "what $2 holds" "$(digest "/dev/$2")" "$(digest "/dev/$newest")"
+	equal 'mapped bytes' "$(mapped "$2")" "$(mapped "$newest")"
+	equal 'newest moments' "$(moments "$2" | tail -n 1)" "${newest##*-}"
+	lvchange -qq -an "$newest"
+	copied=${2%/*}/$(kept "$2" | tail -n 1)
+	lvchange -qq -ay -K "$copied"
+	equal "what $copied holds" "$(digest "/dev/$copied")" "$(digest "/dev/$2")"
+	lvchange -qq -an "$copied"
+}
+
 # figure NAME FILE: what the last JSON object in the file says.
 figure() {
 	grep '^{' "$2" | tail -n 1 | tr ',{}' '\n' | sed -n "s/^\"$1\"://p"
@@ -249,6 +291,147 @@ digest() {
 	direct=
 	[ ! -b "$1" ] || direct=iflag=direct # tmpfs has none
 	dd if="$1" bs=1M $direct status=none | sha256sum | cut -d' ' -f1
+}
+
+# --- migrations: a volume whose user never stops
+
+# no_ssh: --rsh that runs what the far side is to run here, as `sh rsh`. Its process is in the file far.pid.
+no_ssh() {
+	cat >rsh <<-'EOF'
+		[ "$1" != -G ] || { echo 'hostname 127.0.0.1'; exit; }
+		for command; do :; done
+		echo $$ >far.pid
+		eval "exec $command"
+	EOF
+}
+
+# is_used VG/LV [OPTION...]: from now on $user writes to it, through a file system that is made with these options:
+# numbered records at the end of one file, each forced to the disk before its number is put into the file `forced`;
+# noise to random places of another; and a third comes and goes, its blocks being discarded.
+is_used() {
+	volume=$1
+	shift
+	mke2fs -q -t ext4 "$@" "/dev/$volume"
+	mount -o discard "/dev/$volume" /mnt
+	dd if=/dev/urandom of=/mnt/noise bs=1M count=4 conv=fsync status=none
+	dd if=/dev/urandom of=/mnt/still bs=64k count=16 conv=fsync status=none
+	still=$(digest /mnt/still)
+	perl -e '
+		open(my $records, ">", "/mnt/records") or die "records: $!";
+		open(my $forced, ">", "forced") or die "forced: $!";
+		open(my $noise, "+<:raw", "/mnt/noise") or die "noise: $!";
+		open(my $random, "<:raw", "/dev/urandom") or die "urandom: $!";
+		for (my $n = 1; ; $n++) {
+			syswrite($records, sprintf("%9d\n", $n)) or die "records: $!";
+			syscall(74, fileno($records)) == 0 or die "fsync: $!";
+			sysseek($forced, 0, 0);
+			syswrite($forced, sprintf("%9d\n", $n)) or die "forced: $!";
+			if ($n % 20 == 0) {
+				sysread($random, my $block, 16384);
+				sysseek($noise, 16384 * int(rand(256)), 0);
+				syswrite($noise, $block) or die "noise: $!";
+			}
+			if ($n % 100 == 0) {
+				open(my $other, ">:raw", "/mnt/comes-and-goes") or die "other: $!";
+				syswrite($other, "x" x 1048576) or die "other: $!";
+			}
+			unlink("/mnt/comes-and-goes") if $n % 100 == 50;
+			select(undef, undef, undef, 0.01);
+		}' &
+	user=$!
+	within 20 [ -s forced ]
+	# Stopped amid a call it comes to that call's end first.
+	cat >pause <<-EOF
+		cut -d' ' -f1 /proc/uptime >paused-at
+		kill -STOP $user
+		until grep -q '^State:.T' /proc/$user/status; do sleep 0.01; done
+		cp forced forced-before
+	EOF
+	cat >unpause <<-EOF
+		kill -CONT $user
+		echo unpaused >>unpaused
+	EOF
+	echo "cut -d' ' -f1 /proc/uptime >resumed-at" >resume
+	rm -f forced-before unpaused resumed-at
+}
+
+# migrates [STATUS] OPTION...: a migration of a/vm with these options; by default it ends well. What it said is in the
+# file `err`.
+migrates() {
+	status=0
+	case $1 in [0-9] | [0-9][0-9][0-9]) status=$1 && shift ;; esac
+	exits "$status" lvpipe migrate a/vm --rsh 'sh rsh' --pause 'sh pause' --unpause 'sh unpause' --resume 'sh resume' \
+		--progress json "$@"
+}
+
+# begins OPTION...: the same in the background, as $migration, to a new volume b/made. It says in migrate.err what it does.
+begins() {
+	rm -f migrate.err unpaused paused-at forced-before resumed-at
+	lvpipe migrate a/vm --create ssh://far/b/pool:made --rsh 'sh rsh' --downtime 3 --pause 'sh pause' \
+		--unpause 'sh unpause' --resume 'sh resume' --progress json "$@" 2>migrate.err &
+	migration=$!
+}
+
+# ends STATUS: that migration does, and the far side too.
+ends() {
+	status=0
+	wait "$migration" || status=$?
+	grep -v '"role":"send"' migrate.err || true
+	equal 'exit status of migrate' "$status" "$1"
+	within 20 eval '! [ -e /proc/$(cat far.pid) ]'
+}
+
+# goes_on: $user does, and what it does not write is as it was.
+goes_on() {
+	before=$(cat forced)
+	within 20 eval '[ $(cat forced) -gt $before ]'
+	echo 1 >/proc/sys/vm/drop_caches
+	equal 'what nobody writes' "$(digest /mnt/still)" "$still"
+}
+
+# is_paused: $user is, still.
+is_paused() {
+	grep -q '^State:.T' "/proc/$user/status" || fail 'it goes on'
+}
+
+# nothing_is_made: of what was killed the next run leaves nothing on either side, and the metadata is sound.
+nothing_is_made() {
+	lvpipe migrate a/vm --create ssh://far/b/pool:made --rsh 'sh rsh' --pause true --dry-run 2>looked.err ||
+		fail "it cannot be done again: $(cat looked.err)"
+	cat looked.err
+	equal 'volumes in a' "$(lvs --noheadings -o lv_name a | tr -d ' ' | sort | xargs)" 'pool vm'
+	equal 'volumes in b' "$(lvs --noheadings -o lv_name b | tr -d ' ' | sort | xargs)" pool
+	within 10 eval '! dmsetup status a-pool-tpool | grep -q needs_check'
+}
+
+# stops_being_used: the end of $user.
+stops_being_used() {
+	kill -KILL "$user"
+	wait "$user" || true
+	umount /mnt
+}
+
+# has_all FILE: a copy of the volume has all records that were forced to the disk before the pause, and no other gaps;
+# its file system is clean.
+has_all() {
+	e2fsck -f -n "$1" >fsck.log 2>&1 || fail "e2fsck: $(cat fsck.log)"
+	mkdir -p /media
+	mount -o ro "$1" /media
+	perl -e '
+		my $last = 0;
+		while (<STDIN>) { die "record $_ after $last\n" if $_ != $last + 1; $last = $_ + 0 }
+		die "$last is the last record, $ARGV[0] was forced before the pause\n" if $last < $ARGV[0];
+		print "$last records, the last one forced before the pause being $ARGV[0]\n"' \
+		"$(tr -d ' ' <forced-before)" </media/records || fail 'records are missing'
+	umount /media
+}
+
+# downtime_is_true: what was reported is what the commands have measured; in milliseconds, as $downtime.
+downtime_is_true() {
+	measured=$(awk '{ at[NR] = $1 } END { print int((at[2] - at[1]) * 1000) }' paused-at resumed-at)
+	downtime=$(figure downtime_seconds err | awk '{ print int($1 * 1000) }')
+	echo "downtime: $downtime ms reported, $measured ms measured"
+	[ $((downtime - measured)) -ge -100 ] && [ $((downtime - measured)) -le 1000 ] || fail 'the report is not true'
 }
 
 # --- the truth

@@ -15,6 +15,7 @@ use lvpipe::link::ssh::{Session, SshOptions};
 use lvpipe::migrate::Order;
 use lvpipe::progress::{Figures, Role};
 use lvpipe::stop::Stop;
+use lvpipe::usedmap::{Extent, MapBuilder, MapSource};
 use lvpipe::volume::{OpenSource, SourceOptions, What, open_source};
 use lvpipe::wire::{DigestKind, Lineage, PartSize, Prelude};
 
@@ -24,15 +25,15 @@ use crate::process::{LVPIPE, wait_until};
 const MIB: u64 = 1 << 20;
 
 /// A session with a far side that a stand-in for ssh runs here.
-struct Scene {
-    scratch: tempfile::TempDir,
-    session: Arc<Session>,
-    stop: Stop,
+pub struct Scene {
+    pub scratch: tempfile::TempDir,
+    pub session: Arc<Session>,
+    pub stop: Stop,
     links: LinkCount,
 }
 
 impl Scene {
-    fn new(tcp: bool) -> Scene {
+    pub fn new(tcp: bool) -> Scene {
         let scratch = scratch_in_memory();
         let (script, pid) = (scratch.path().join("rsh"), scratch.path().join("pid"));
         let text = format!(
@@ -58,19 +59,36 @@ impl Scene {
         Scene { scratch, session, stop, links }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
     fn transfer(&self, image: &Image, to: &Path) -> Result<()> {
+        let order = Order::Receive { target: to.display().to_string(), create: false };
+        self.carry(&order, image, Lineage::default(), None)
+    }
+
+    /// Sends an image after this order; with extents, as a delta of which these were written.
+    pub fn carry(&self, order: &Order, image: &Image, lineage: Lineage, written: Option<&[Extent]>) -> Result<()> {
         let source = self.path("image");
         image.write(&source);
         let opened = open_source(source.as_ref(), &SourceOptions::default(), &self.stop).expect("an image");
-        let OpenSource { what: What::Volume { source, map, discarded }, .. } = opened else {
+        let OpenSource { what: What::Volume { source, mut map, mut discarded }, .. } = opened else {
             panic!("it is a file")
         };
-        let order = Order::Receive { target: to.display().to_string(), create: false };
-        self.session.begin_transfer(&order, &self.stop)?;
+        if let Some(written) = written {
+            let of = |extents: &[Extent]| {
+                let mut map = MapBuilder::new(MapSource::Thin);
+                extents.iter().for_each(|extent| map.push(extent.offset, extent.length).expect("in order"));
+                Arc::new(map.finish(image.size))
+            };
+            // What was written, and is no data in the image, was discarded.
+            let rest = of(written).subtract(&map).expect("two maps of one volume");
+            let data = of(written).subtract(&rest).expect("two maps of one volume");
+            discarded = Some(Arc::new(rest));
+            map = Arc::new(data);
+        }
+        self.session.begin_transfer(order, &self.stop)?;
         let (part_size, compress): (PartSize, Compress) = ("64k".parse().expect("a size"), Compress::Auto);
         let prelude = Prelude {
             transfer: rand_id(),
@@ -82,7 +100,7 @@ impl Scene {
             digest: DigestKind::Sha256,
             answers: true,
             resumes: false,
-            lineage: Lineage::default(),
+            lineage,
         };
         let sending = Sending {
             prelude,
@@ -105,12 +123,12 @@ impl Scene {
         send_over(Input::Volume { source, map, discarded }, &[dial], sending, &terms).map(drop)
     }
 
-    fn pid(&self) -> String {
+    pub fn pid(&self) -> String {
         fs::read_to_string(self.path("pid")).expect("it was started").trim().into()
     }
 
     #[track_caller]
-    fn assert_far_side_ends(self, pid: &str) {
+    pub fn assert_far_side_ends(self, pid: &str) {
         drop(self.session);
         wait_until("the far side has ended", || !Path::new("/proc").join(pid).exists());
     }

@@ -53,6 +53,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("pv", "a slow link in tests", &[Test]),
     ("python3", "its http.client reads a volume, its http.server is pulled from", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
+    ("systemd", "systemd-analyze, which checks the units", &[Test]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),
     ("tmux", "a terminal for the bar's tests", &[Test]),
     ("wget", "reads a volume over HTTP", &[Test]),

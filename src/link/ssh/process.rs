@@ -48,6 +48,11 @@ impl Process {
         Ok((starting, process, File::from(OwnedFd::from(to)), File::from(OwnedFd::from(from))))
     }
 
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(self.try_wait(), Ok(None))
+    }
+
     fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait()
     }

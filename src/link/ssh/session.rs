@@ -87,6 +87,11 @@ impl Session {
         }
     }
 
+    /// Whether ssh has ended, which is not seen by a transfer whose links are beside it.
+    pub fn has_ended(&self) -> bool {
+        self.process.has_ended()
+    }
+
     /// How long it takes to get there and back over TCP; `None` where it does not listen, or cannot be reached.
     pub fn round_trip(&self, stop: &Stop) -> Option<Duration> {
         let tcp = self.ssh.tcp.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -51,6 +51,14 @@ impl Activation {
         Ok(notice)
     }
 
+    /// It stays active: from now on that is not this run's to undo.
+    ///
+    /// # Errors
+    /// Where that cannot be recorded; then it is deactivated.
+    pub fn stay(mut self) -> Result<()> {
+        self.record.take().map_or(Ok(()), Record::clear)
+    }
+
     /// Deactivates it after a run that failed. What has it open may be the run's own I/O, which the kernel holds
     /// back: then it is left to a later run, and a notice says so.
     pub fn abandon(mut self) -> Option<String> {

@@ -4,7 +4,8 @@
 //! it has arrived. Until then it is marked as temporary, so that even a power cut leaves nothing half-written that
 //! looks whole.
 
-use super::held::HeldLv;
+use super::held::{HeldLv, remove_tagged};
+use super::report::quoted;
 use super::resolve::is_valid;
 use super::{LogicalVolume, Lvm};
 use crate::error::{Error, Result, Status};
@@ -31,7 +32,7 @@ impl CreatedLv {
         size: u64,
         reservations: &Reservations,
     ) -> Result<Self> {
-        check(lvm, vg, pool, name)?;
+        check_new(lvm, vg, pool, name)?;
         let held = HeldLv::record(lvm, vg, name, reservations)?;
         // LVM takes sizes in whole sectors only.
         let virtual_size = format!("{}b", size.div_ceil(512) * 512);
@@ -68,6 +69,29 @@ impl CreatedLv {
         self.held.keep()
     }
 
+    /// It is about to be handed over: from here on a power cut leaves it. A run that fails, or is killed, does not.
+    ///
+    /// # Errors
+    /// LVM's words.
+    pub fn unmark(&self) -> Result<()> {
+        let (name, own) = (self.held.full_name(), self.held.own_tag());
+        let marks = self.held.tags().into_iter().filter(|tag| *tag != own);
+        let arguments: Vec<&str> = ["-qq"].into_iter().chain(marks.flat_map(|tag| ["--deltag", tag])).collect();
+        self.lvm.run("lvchange", &[&arguments[..], &[&name]].concat()).map(drop)
+    }
+
+    /// It stays from now on, unless it is removed by what is returned. Costs no LVM command: somebody may be waiting.
+    /// To be [unmarked](CreatedLv::unmark) before.
+    ///
+    /// # Errors
+    /// Where that cannot be recorded; then it is removed.
+    pub fn hand_over(self) -> Result<HandedOverLv> {
+        let CreatedLv { lvm, held, volume } = self;
+        let own = held.own_tag().to_string();
+        held.keep()?;
+        Ok(HandedOverLv { lvm, volume, own })
+    }
+
     /// Removes it after a run that failed; a notice, if that cannot be done now. What has it open may be the run's own
     /// I/O, which the kernel holds back; the next run tries again.
     pub fn abandon(mut self) -> Option<String> {
@@ -75,8 +99,48 @@ impl CreatedLv {
     }
 }
 
+/// A new LV that stays, whatever becomes of this run.
+#[derive(Debug)]
+pub struct HandedOverLv {
+    lvm: Lvm,
+    volume: LogicalVolume,
+    /// By which it is known, whatever its name is by now. Nobody but this run looks for it.
+    own: String,
+}
+
+impl HandedOverLv {
+    /// Nobody took it: it is removed after all.
+    ///
+    /// # Errors
+    /// LVM's words, as that somebody has it open. It is left then.
+    pub fn remove(self) -> Result<()> {
+        remove_tagged(&self.lvm, &self.volume.vg, &self.own)
+    }
+
+    /// Somebody took it: removes the last of its tags.
+    ///
+    /// # Errors
+    /// LVM's words. The tag does no harm.
+    pub fn tidy(self) -> Result<()> {
+        let selection = format!("lv_tags={}", quoted(&self.own));
+        let arguments = ["-qq", "--deltag", &self.own, "--select", &selection, &self.volume.vg];
+        self.lvm.run("lvchange", &arguments).map(drop)
+    }
+}
+
+impl Lvm {
+    /// Makes an LV so large, in bytes; LVM rounds up to whole extents of the group.
+    ///
+    /// # Errors
+    /// LVM's words: the group may have no more room.
+    pub fn extend(&self, volume: &LogicalVolume, size: u64) -> Result<()> {
+        let size = format!("{}b", size.div_ceil(512) * 512);
+        self.run("lvextend", &["-qq", "--size", &size, &volume.full_name()]).map(drop)
+    }
+}
+
 /// Refuses what would fail, before anything is done.
-fn check(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
+pub(in crate::volume) fn check_new(lvm: &Lvm, vg: &str, pool: &str, name: &str) -> Result<()> {
     let full_name = format!("{vg}/{name}");
     if let Some(wrong) = [vg, pool, name].into_iter().find(|name| !is_valid(name)) {
         let why = "LVM allows letters, digits and + _ . - in names, 127 at most";

@@ -48,6 +48,11 @@ impl HeldLv {
         [temporary, host, boot, &self.own]
     }
 
+    /// The tag that only this LV bears.
+    pub(super) fn own_tag(&self) -> &str {
+        &self.own
+    }
+
     /// The LV, if it has been made.
     pub(super) fn find(&self) -> Result<Option<LogicalVolume>> {
         self.lvm.find_by_tag(&self.vg, &self.own)
@@ -94,7 +99,7 @@ pub(super) fn remove_marked(lvm: &Lvm, volume: &LogicalVolume) -> Result<()> {
 }
 
 /// LVM selects under the lock of the group: what it removes is what matched.
-fn remove(lvm: &Lvm, vg: &str, selection: &str) -> Result<()> {
+pub(super) fn remove(lvm: &Lvm, vg: &str, selection: &str) -> Result<()> {
     patiently(|| {
         let removed = lvm.run("lvremove", &["--force", "--yes", "-qq", "--select", selection, vg]);
         // A group that is gone, to name one.

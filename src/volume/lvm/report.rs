@@ -32,7 +32,7 @@ pub struct LogicalVolume {
     /// Its node under /dev/mapper, which exists while it is active.
     pub path: PathBuf,
     /// The ten letters of lvs(8).
-    attributes: String,
+    pub(super) attributes: String,
 }
 
 impl LogicalVolume {
@@ -102,7 +102,10 @@ impl Lvm {
     }
 
     /// The LV of this name, if there is one.
-    pub(super) fn find(&self, vg: &str, lv: &str) -> Result<Option<LogicalVolume>> {
+    ///
+    /// # Errors
+    /// When LVM cannot be asked.
+    pub fn find(&self, vg: &str, lv: &str) -> Result<Option<LogicalVolume>> {
         Ok(self.select(&format!("vg_name={} && lv_name={}", quoted(vg), quoted(lv)))?.into_iter().next())
     }
 
@@ -118,7 +121,10 @@ impl Lvm {
     }
 
     /// The LV with this id.
-    pub(super) fn find_by_uuid(&self, uuid: &str) -> Result<Option<LogicalVolume>> {
+    ///
+    /// # Errors
+    /// When LVM cannot be asked.
+    pub fn find_by_uuid(&self, uuid: &str) -> Result<Option<LogicalVolume>> {
         Ok(self.select(&format!("lv_uuid={}", quoted(uuid)))?.into_iter().next())
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn is_valid(name: &str) -> bool {
 
 /// The LV's own id in the id of its device: `LVM-`, 32 letters for the group, 32 for the LV. Devices with something
 /// after that are layers below an LV and not the LV itself.
-fn lv_uuid(device: &str) -> Option<String> {
+pub(super) fn lv_uuid(device: &str) -> Option<String> {
     let ids = device.strip_prefix("LVM-").filter(|ids| ids.len() == 64 && ids.is_ascii())?;
     let (mut rest, mut groups) = (&ids[32..], Vec::new());
     for length in [6, 4, 4, 4, 4, 4, 6] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::marks::{Marks, TEMPORARY};
-use super::{Activation, CreatedLv, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
+use super::{Activation, CreatedLv, Kept, LogicalVolume, Lvm, TemporarySnapshot, cleanup_stale};
 use crate::error::Status;
 use crate::reserve::{Held, Reservations};
 
@@ -105,6 +105,43 @@ fn a_temporary_snapshot_is_marked_active_and_gone_with_its_guard() {
     assert_eq!(fake.volumes(), ["vm1"]);
     assert_eq!(fake.on_record(), []);
     assert!(fake.log().contains("--snapshot") && fake.log().contains("--permission=r"), "{}", fake.log());
+}
+
+#[test]
+fn kept_snapshots_are_found_by_their_tags_in_order_of_time_and_removed_unless_renamed() {
+    let fake = Fake::new();
+    let origin = fake.lv("vm1", "Vwi-aotz--", "-");
+    let moment = |text: &str| text.parse().expect("a moment");
+    let (older, newer) = (moment("20260101T000000Z"), moment("20260101T000001Z"));
+    let take = |moment, tags: &[&str]| fake.lvm.take_kept(&origin, moment, tags).expect("asked");
+    let second = take(newer, &["of-vm1", "to-a"]).expect("taken");
+    assert_eq!((second.volume.name.as_str(), second.moment), ("vm1.lvpipe-20260101T000001Z", newer));
+    take(older, &["of-vm1", "to-a"]).expect("taken");
+    assert_eq!(take(older, &["of-vm1", "to-b"]), None, "the name is taken");
+    take(moment("20251231T235959Z"), &["of-vm1", "to-b"]).expect("taken");
+    fake.lv("admins", "Vwi---tz-k", "of-vm1,to-a");
+
+    let moments = |kept: Vec<Kept>| kept.iter().map(|kept| kept.moment).collect::<Vec<_>>();
+    let kept = fake.lvm.kept("vg", &["to-a", "of-vm1"]).expect("asked");
+    assert_eq!(moments(kept.clone()), [older, newer]);
+    fake.lvm.remove_kept(&kept[0], "to-b").expect("nothing that is both");
+    fake.lvm.remove_kept(&kept[0], "to-a").expect("removed");
+    fake.lvm.remove_kept(&kept[0], "to-a").expect("gone already");
+    assert_eq!(moments(fake.lvm.kept("vg", &["to-a"]).expect("asked")), [newer]);
+    assert_eq!(fake.volumes().len(), 4);
+}
+
+#[test]
+fn a_snapshot_that_is_to_be_kept_and_is_refused_says_why() {
+    let fake = Fake::new();
+    let origin = fake.lv("vm1", "Vwi-aotz--", "-");
+    fake.refuse("lvcreate", "  free space in thin pool vg/pool reached threshold.");
+    let error = fake.lvm.take_kept(&origin, "20260101T000000Z".parse().expect("a moment"), &["t"]);
+    assert!(error.expect_err("refused").why().contains("reached threshold"));
+    // Somebody else's, of the same name, made in between.
+    fake.before("lvcreate", "printf 'Vwi-a-tz--\n-\n' > volumes/vg/vm1.lvpipe-20260101T000000Z");
+    fake.allow("lvcreate");
+    assert_eq!(fake.lvm.take_kept(&origin, "20260101T000000Z".parse().expect("a moment"), &["t"]), Ok(None));
 }
 
 #[test]

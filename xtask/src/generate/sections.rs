@@ -20,10 +20,28 @@ pub fn shared(command: &Command) -> Vec<(String, Vec<Item>)> {
     let has = |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
     let mut sections = Vec::new();
     if has("progress") {
-        sections.push(("PROGRESS".to_string(), progress()));
+        let mut items = progress();
+        if command.get_name() == "migrate" {
+            items.extend(rounds());
+        }
+        sections.push(("PROGRESS".to_string(), items));
     }
     sections.push(("EXIT STATUS".to_string(), exit_status()));
     sections
+}
+
+/// What a migration adds to that.
+fn rounds() -> Vec<Item> {
+    let mut items = vec![Item::Paragraph(
+        "These are the fields of a round while it is under way; there is no last line of that kind. When a round is over, \
+         and at the end, there is a line of the migration's own, with the role migrate and these fields:"
+            .into(),
+    )];
+    items.extend(
+        lvpipe::migrate::JSON_FIELDS
+            .map(|(name, unit, meaning)| Item::Term(format!("{name} ({unit})"), format!("{meaning}."))),
+    );
+    items
 }
 
 fn exit_status() -> Vec<Item> {

@@ -1,0 +1,87 @@
+# What fails at the switch of a migration: before anything there may run, the source goes on; from then on it does not,
+# unless it is known that nothing runs there. And what is refused from the start.
+# seconds: 600
+pool a /dev/vda 256m 64k
+pool b /dev/vdb 256m 64k
+thin a/vm 48m
+loopback
+no_ssh
+
+step 'refused'
+lvcreate -qq -n plain -L 8m a
+thin a/off 8m
+lvchange -qq -an a/off
+for volume in a/plain a/pool a/off /dev/vdc; do
+	exits 4 lvpipe migrate "$volume" ssh://far/b/x --rsh 'sh rsh' --pause 'touch paused'
+done
+says err '/dev/vdc: it is no logical volume'
+[ ! -e paused ] && [ ! -e far.pid ] || fail 'something was done'
+lvremove -qqy a/plain a/off
+is_used a/vm
+
+step 'the pause command fails'
+cp pause the-pause
+echo 'exit 3' >>pause
+begins
+ends 1
+says migrate.err 'the pause command failed: sh pause: exit status: 3'
+mv the-pause pause
+[ -e unpaused ] || fail 'it was not unpaused'
+goes_on
+nothing_is_made
+
+step 'the done command fails'
+begins --done 'touch done; exit 7'
+ends 1
+says migrate.err 'not switched: far: the done command failed: touch done; exit 7'
+[ -e done ] && [ -e unpaused ] || fail 'it was not unpaused'
+goes_on
+nothing_is_made
+
+step 'two at a time'
+begins --done 'sleep 1; false'
+exits 4 lvpipe migrate a/vm ssh://far/b/x --rsh 'sh other-rsh' --pause false
+says err 'cannot migrate: a/vm: another lvpipe is migrating it'
+ends 1
+goes_on
+
+step 'the far side is lost while the done command runs'
+rm -f done
+begins --done 'touch done; sleep 2; touch ended'
+within 100 [ -e done ]
+kill -KILL "$(cat far.pid)"
+ends 1
+says migrate.err 'whether the done command has run there nobody knows'
+says migrate.err 'a/vm is still paused'
+is_paused
+within 10 [ -e ended ]
+has_all /dev/b/made
+equal 'what the next run makes of it' "$(lvpipe map a/vm >/dev/null && active b/made)" active
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
+step 'the sender is killed while the done command runs'
+rm -f done ended
+begins --done 'touch done; sleep 2; touch ended'
+within 100 [ -e done ]
+kill -KILL "$migration"
+ends 137
+is_paused
+[ -e ended ] || fail 'the command was ended'
+[ ! -e unpaused ] || fail 'it was unpaused'
+has_all /dev/b/made
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
+step 'the resume command fails'
+echo 'exit 9' >>resume
+begins
+ends 1
+says migrate.err 'the resume command failed: sh resume: exit status: 9'
+says migrate.err 'all of a/vm is in b/made at far: resume it there'
+says migrate.err 'a/vm here is still paused, and must not go on'
+is_paused
+has_all /dev/b/made
+equal 'tags' "$(lvs --noheadings -o lv_tags b/made | tr -d ' ')" ''

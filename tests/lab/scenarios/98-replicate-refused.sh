@@ -1,0 +1,66 @@
+# What would lose something that nobody else has is refused, with the way out; a lost base is no loss.
+# seconds: 900
+
+pool a /dev/vda 256m 64k
+pool b /dev/vdb 256m 64k
+thin a/vm 32m
+scatter a/vm 1 60
+thin b/copy 32m
+stand_in_for_ssh
+
+# refused TEXT OPTION...: a run that ends with the far side's target as it was, and no snapshot more here.
+refused() {
+	text=$1
+	shift
+	was="$(digest /dev/b/copy) $(kept a/vm)"
+	exits 4 lvpipe replicate --rsh "$RSH" -q a/vm "$@"
+	says err "$text"
+	equal 'what is there' "$(digest /dev/b/copy) $(kept a/vm)" "$was"
+}
+
+step 'a target that holds something'
+scatter b/copy 7 10
+refused 'it is not known what it holds' ssh://far/b/copy
+replicates a/vm ssh://far/b/copy --full
+as_newest a/vm b/copy
+
+step 'one run at a time'
+fill a/vm
+lvpipe replicate --rsh "$RSH" -q a/vm ssh://far/b/copy --compress none -r 2M 2>run.err &
+run=$!
+within 60 eval '[ -n "$(lvs --noheadings @lvpipe.unsent)" ]'
+exits 4 lvpipe replicate --rsh "$RSH" -q a/vm ssh://far/b/copy
+says err 'another run of it to far/b/copy has not ended yet'
+wait $run || fail "the first run: $(cat run.err)"
+as_newest a/vm b/copy
+
+step 'a target that somebody has written to'
+scatter b/copy 8 5
+refused 'somebody has written to it since the last transfer' ssh://far/b/copy
+says err '--rollback'
+replicates a/vm ssh://far/b/copy --rollback
+says said ': since vm.lvpipe-'
+as_newest a/vm b/copy
+
+step 'the newest base is removed by hand: an earlier one does'
+lvremove -qqy "a/$(kept a/vm | tail -n 1)"
+scatter a/vm 3 5
+replicates a/vm ssh://far/b/copy
+says said 'it is put back to an earlier one'
+says said ': since vm.lvpipe-'
+as_newest a/vm b/copy
+
+step 'all of them: all of it is sent'
+for snapshot in $(kept a/vm); do lvremove -qqy "a/$snapshot"; done
+replicates a/vm ssh://far/b/copy --keep 1
+says said 'all of it is sent'
+as_newest a/vm b/copy
+
+step 'a target that is mounted'
+mke2fs -q -F -t ext4 /dev/b/copy
+mkdir -p /mnt
+mount /dev/b/copy /mnt
+refused 'somebody has written to it' ssh://far/b/copy
+exits 5 lvpipe replicate --rsh "$RSH" -q a/vm ssh://far/b/copy --full
+says err 'mounted on /mnt'
+umount /mnt
