@@ -69,23 +69,25 @@ wait $run || status=$?
 equal 'exit status' "$status" 130
 untouched
 
-step 'killed: the next run removes it, and says so; and finds a link of 80 Mbit/s, 10 ms each way'
+step 'killed: the next run removes it, and says so; and finds a link of 8 Mbit/s, 10 ms each way'
 measuring
 kill -KILL $run
 wait $run || true
 [ -n "$(temporary b)" ] || fail 'nothing to be left'
-two_hosts delay 10ms rate 80mbit
+# Slower than the emulated processors encrypt.
+two_hosts delay 10ms rate 8mbit
 cat >rsh <<-'END'
 	[ "$1" != -G ] || { echo 'hostname 192.0.2.2'; exit 0; }
 	for command; do :; done
 	eval "ip netns exec far $command"
 END
-bench 9 -n 1 --rsh "sh $PWD/rsh" a/vm ssh://far/b/pool
+bench 14 -n 1 --rsh "sh $PWD/rsh" a/vm ssh://far/b/pool
 says bench.err 'removed b/lvpipe-bench-'
 link=$(grep -o '"links":1,"rate":[0-9]*' report | grep -o '[0-9]*$')
 echo "one connection: $link bytes a second"
-at_most 'what a link carries' "$link" 10000000
-[ "$link" -ge 7000000 ] || fail "one connection carries $link bytes a second"
+# It is seen in parts of 256 KiB.
+at_most 'what a link carries' "$link" 1150000
+[ "$link" -ge 700000 ] || fail "one connection carries $link bytes a second"
 # In seconds: 20 ms, and what the machine takes.
 case $(of round_trip) in
 0.0[2-9]*) ;;
