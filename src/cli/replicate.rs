@@ -38,7 +38,7 @@ use run::Run;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lvpipe replicate vg/vm1 ssh://root@host/vg/vm1               to a volume that is there, and is empty
+  lvpipe replicate vg/vm1 ssh://root@host/vg/vm1               to a volume that is there, empty
   lvpipe replicate vg/vm1 ssh://host/vg/pool:vm1 --create      make it there if need be
   lvpipe replicate vg/vm1 ssh://host//srv/vm1.img --keep 1     to an image file
   lvpipe replicate vg/vm1 ssh://host/vg/vm1 --rollback         take back what was written to the copy")]
