@@ -36,7 +36,7 @@ use crate::wire::{DigestKind, PartSize};
 #[command(after_help = "\
 Examples:
   lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause ./pause --unpause ./unpause --done ./start
-  lvpipe migrate vg/vm1 ssh://host/vg/pool:vm1 --create --pause 'virsh suspend vm1' --unpause 'virsh resume vm1'
+  lvpipe migrate vg/vm1 ssh://host/vg/pool:vm1 --create --pause 'virsh suspend vm1'
   lvpipe migrate vg/vm1 ssh://host//srv/vm1.img --pause ./pause --downtime 0.5 --max-downtime 5
   lvpipe migrate vg/vm1 ssh://host/vg/vm1 --pause ./pause --dry-run      see what would be done")]
 pub struct Migrate {
