@@ -41,7 +41,7 @@ Examples:
   lvpipe replicate vg/vm1 ssh://root@host/vg/vm1               to a volume that is there, empty
   lvpipe replicate vg/vm1 ssh://host/vg/pool:vm1 --create      make it there if need be
   lvpipe replicate vg/vm1 ssh://host//srv/vm1.img --keep 1     to an image file
-  lvpipe replicate vg/vm1 ssh://host/vg/vm1 --rollback         take back what was written to the copy")]
+  lvpipe replicate vg/vm1 ssh://host/vg/vm1 --rollback         drop what was written there")]
 pub struct Replicate {
     /// What to copy: a thin volume, vg/lv. It may be in use
     #[arg(value_parser = name_parser())]
