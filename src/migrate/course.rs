@@ -46,8 +46,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a far side that has gone may take to be heard over its links: it may have said why.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// How long the far side may take to let go of what it has.
-const FAREWELL: Duration = Duration::from_secs(20);
+/// How long the far side may take to let go of what it has: LVM's commands can be slow, and are tried again.
+const FAREWELL: Duration = Duration::from_secs(90);
 
 /// A migration that is about to begin.
 pub struct Course<'a> {
@@ -163,7 +163,13 @@ impl Course<'_> {
         let Course { rounds, session, audience, .. } = self;
         // Here first: a pool that has run full holds the source's user up until the snapshots are gone.
         rounds.abandon().iter().for_each(|left| (audience.notice)(left));
-        end(&session);
+        match end(&session) {
+            // One that is gone lets go of it by itself.
+            Err(why) if !session.has_ended() => {
+                (audience.notice)(&format!("whether the far side has let go of everything is not known: {why}"))
+            }
+            _ => {}
+        }
         result
     }
 
@@ -290,7 +296,7 @@ fn while_it_is_there<T>(session: &Session, stop: &Stop, work: impl FnOnce() -> R
 }
 
 /// Has the far side let go of what it has. One that is gone, or does not answer, does so by itself.
-fn end(session: &Session) {
+fn end(session: &Session) -> Result<()> {
     let patience = Patience::from_now(FAREWELL);
-    let _ = session.ask::<()>(&Order::End, &patience.stop);
+    session.ask::<()>(&Order::End, &patience.stop)
 }
