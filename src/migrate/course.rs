@@ -47,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long the far side may take to let go of what it has: LVM's commands can be slow, and are tried again.
-const FAREWELL: Duration = Duration::from_secs(90);
+const FAREWELL: Duration = Duration::from_secs(60);
 
 /// A migration that is about to begin.
 pub struct Course<'a> {

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Commander;
 use crate::cli::links::LinkArgs;
@@ -24,6 +25,10 @@ use crate::volume::{
     create_target, open_target,
 };
 use crate::wire::Prelude;
+
+/// How long a round without any link may wait for one. The link through ssh stays for as long as the sender wants the
+/// round at all, and it cannot be made again: one that is given up while the target is being opened is not waited for.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// A migration to here, begun or not.
 pub(super) struct Migration<'a> {
@@ -79,7 +84,7 @@ impl<'a> Migration<'a> {
             receiving: Receiving { prelude, stream: link.name.clone(), ..receiving },
             incarnation,
             stall: self.both.stall_timeout(),
-            retry_for: self.both.retry_for(),
+            retry_for: RETRY.min(self.both.retry_for()),
             notice: Box::new(|_| {}),
         };
         let stop = collecting.receiving.stop.clone();

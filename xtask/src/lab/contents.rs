@@ -72,6 +72,7 @@ pub const LVM_COMMANDS: &[&str] = &[
     "lvconvert",
     "lvcreate",
     "lvextend",
+    "lvreduce",
     "lvremove",
     "lvrename",
     "lvs",
