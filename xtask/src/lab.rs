@@ -1,5 +1,6 @@
 //! `cargo xtask lab`: real LVM thin pools, anywhere. Boots a Debian kernel under qemu with the lvpipe just built and
-//! runs the scenarios of tests/lab/scenarios in it; everything it makes is under target/lab.
+//! runs the scenarios of tests/lab/scenarios in it; everything it makes is under target/lab. Two machines run side by
+//! side: emulated, a scenario keeps little more than one processor busy.
 
 mod console;
 mod contents;
@@ -13,6 +14,8 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -37,6 +40,9 @@ pub struct Args {
     /// Build lvpipe with optimisation
     #[arg(long)]
     release: bool,
+    /// Machines at a time [default: 2, and 1 where what they print is shown]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=16))]
+    machines: Option<u16>,
 }
 
 /// Runs the lab; an error when a scenario failed.
@@ -52,26 +58,40 @@ pub fn run(args: &Args) -> Result<()> {
     let _alone = lock(&directory)?;
     let kernel = kernel::provide(&directory.join("kernel"))?;
     let base = image::base(&directory, &kernel)?;
-    let boot = |plan: &str, start: &mut dyn FnMut(Parts) -> Result<()>| {
-        let overlay = image::overlay(&directory, &lvpipe, &lab, plan)?;
-        start(Parts { kernel: &kernel.image, archives: &[base.clone(), overlay], directory: &directory })
+    let boot = |directory: &Path, plan: &str, start: &mut dyn FnMut(Parts) -> Result<()>| {
+        fs::create_dir_all(directory)?;
+        let overlay = image::overlay(directory, &lvpipe, &lab, plan)?;
+        start(Parts { kernel: &kernel.image, archives: &[base.clone(), overlay], directory })
     };
     if args.shell {
-        return boot("shell\n", &mut |parts| parts.boot_on_terminal().map(drop));
+        return boot(&directory, "shell\n", &mut |parts| parts.boot_on_terminal().map(drop));
     }
 
-    println!("lab: Linux {}, {} scenarios", kernel.version, planned.len());
+    let machines = args.machines.map_or(if args.verbose { 1 } else { 2 }, usize::from);
+    let shares = scenario::share_out(planned, machines);
+    println!("lab: Linux {}, {} scenarios", kernel.version, shares.iter().map(Vec::len).sum::<usize>());
     let began = Instant::now();
-    let mut report = Report { verbose: args.verbose, passed: 0, failed: 0 };
-    let mut waiting = VecDeque::from(planned);
-    while !waiting.is_empty() {
-        boot(&plan(waiting.make_contiguous()), &mut |parts| {
-            let machine = parts.boot(&directory.join("console.log"))?;
-            let ended = session::follow(&machine, waiting.make_contiguous(), &mut report)?;
-            waiting.drain(..ended);
-            Ok(())
-        })?;
-    }
+    let report = Mutex::new(Report { verbose: args.verbose, passed: 0, failed: 0 });
+    thread::scope(|scope| {
+        let run = |(number, share)| {
+            let (boot, report, directory) = (&boot, &report, directory.join(format!("machine{number}")));
+            scope.spawn(move || -> Result<()> {
+                let mut waiting = VecDeque::from(share);
+                while !waiting.is_empty() {
+                    boot(&directory, &plan(waiting.make_contiguous()), &mut |parts| {
+                        let machine = parts.boot(&directory.join("console.log"))?;
+                        let ended = session::follow(&machine, waiting.make_contiguous(), report)?;
+                        waiting.drain(..ended);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            })
+        };
+        let running: Vec<_> = shares.into_iter().enumerate().map(run).collect();
+        running.into_iter().try_for_each(|machine| machine.join().unwrap_or_else(|_| bail!("a thread panicked")))
+    })?;
+    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("{} passed, {} failed, {:.1} s", report.passed, report.failed, began.elapsed().as_secs_f64());
     ensure!(report.failed == 0, "the lab has failures");
     Ok(())
@@ -110,37 +130,50 @@ struct Report {
     failed: usize,
 }
 
-impl Audience for Report {
-    fn ready(&mut self, after: Duration) {
+/// Several machines tell one report.
+impl Audience for Mutex<Report> {
+    fn ready(&self, after: Duration) {
         println!("lab: up after {:.1} s", after.as_secs_f64());
     }
 
-    fn begins(&mut self, name: &str) {
-        if self.verbose {
+    fn begins(&self, name: &str) {
+        if self.report().verbose {
             println!("--- {name}");
         }
     }
 
-    fn line(&mut self, text: &str) {
-        if self.verbose {
+    fn line(&self, text: &str) {
+        if self.report().verbose {
             println!("    {text}");
         }
     }
 
-    fn ended(&mut self, outcome: Outcome) {
+    fn ended(&self, outcome: Outcome) {
+        let mut report = self.report();
         let seconds = outcome.took.as_secs_f64();
         match outcome.verdict {
             Verdict::Ok => {
-                self.passed += 1;
+                report.passed += 1;
                 println!("ok      {:<28} {seconds:6.1} s", outcome.name);
             }
             Verdict::Failed(why) => {
-                self.failed += 1;
+                report.failed += 1;
                 println!("FAILED  {:<28} {seconds:6.1} s  {why}", outcome.name);
-                if !self.verbose {
+                if !report.verbose {
                     outcome.log.iter().for_each(|line| println!("    {line}"));
                 }
             }
         }
+    }
+}
+
+trait Shared {
+    fn report(&self) -> MutexGuard<'_, Report>;
+}
+
+impl Shared for Mutex<Report> {
+    /// What is counted is whole even where a thread panicked.
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

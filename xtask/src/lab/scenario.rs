@@ -35,6 +35,21 @@ pub fn select(directory: &Path, wanted: &[String]) -> Result<Vec<Scenario>> {
     Ok(all)
 }
 
+/// Shares for so many machines, of about the same time if each scenario takes what it may; in each, the order is kept.
+pub fn share_out(mut scenarios: Vec<Scenario>, machines: usize) -> Vec<Vec<Scenario>> {
+    let mut shares = vec![Vec::new(); machines.min(scenarios.len()).max(1)];
+    let seconds = |share: &Vec<Scenario>| share.iter().map(|scenario: &Scenario| scenario.seconds).sum::<u64>();
+    scenarios.sort_by_key(|scenario| std::cmp::Reverse(scenario.seconds));
+    for scenario in scenarios {
+        // There is at least one.
+        if let Some(share) = shares.iter_mut().min_by_key(|share| seconds(share)) {
+            share.push(scenario);
+        }
+    }
+    shares.iter_mut().for_each(|share| share.sort_by(|a, b| a.name.cmp(&b.name)));
+    shares
+}
+
 fn seconds(script: &str) -> u64 {
     script.lines().find_map(|line| line.strip_prefix("# seconds:")?.trim().parse().ok()).unwrap_or(SECONDS)
 }
@@ -42,6 +57,20 @@ fn seconds(script: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_get_about_as_much_to_do() {
+        let scenario = |name: &str, seconds| Scenario { name: name.into(), seconds };
+        let all = vec![scenario("00", 60), scenario("10", 60), scenario("20", 240), scenario("30", 120)];
+        let names = |machines| {
+            let shares = share_out(all.clone(), machines);
+            shares.into_iter().map(|share| share.into_iter().map(|s| s.name).collect()).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(names(2), [vec!["20"], vec!["00", "10", "30"]]);
+        assert_eq!(names(1), [vec!["00", "10", "20", "30"]]);
+        assert_eq!(names(9).len(), 4, "no more than there is to do");
+        assert_eq!(share_out(Vec::new(), 2).len(), 1);
+    }
 
     #[test]
     fn scenarios_are_chosen_by_a_piece_of_their_name() {

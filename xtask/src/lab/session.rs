@@ -25,18 +25,18 @@ pub struct Outcome {
 /// What is told while a boot is followed.
 pub trait Audience {
     /// The machine is up, after so long.
-    fn ready(&mut self, after: Duration);
+    fn ready(&self, after: Duration);
     /// A scenario starts.
-    fn begins(&mut self, name: &str);
+    fn begins(&self, name: &str);
     /// A line of a scenario's output.
-    fn line(&mut self, text: &str);
+    fn line(&self, text: &str);
     /// A scenario has ended.
-    fn ended(&mut self, outcome: Outcome);
+    fn ended(&self, outcome: Outcome);
 }
 
 /// Follows the machine until all `planned` scenarios have run or it is of no more use; how many have ended.
 /// A scenario that takes the machine down or hangs it has failed, and those after it need another boot.
-pub fn follow(machine: &Machine, planned: &[Scenario], audience: &mut dyn Audience) -> Result<usize> {
+pub fn follow(machine: &Machine, planned: &[Scenario], audience: &dyn Audience) -> Result<usize> {
     wait_until_ready(machine, audience)?;
     for (ended, scenario) in planned.iter().enumerate() {
         let mut run = Run { scenario, began: Instant::now(), log: Vec::new() };
@@ -51,7 +51,7 @@ pub fn follow(machine: &Machine, planned: &[Scenario], audience: &mut dyn Audien
     Ok(planned.len())
 }
 
-fn wait_until_ready(machine: &Machine, audience: &mut dyn Audience) -> Result<()> {
+fn wait_until_ready(machine: &Machine, audience: &dyn Audience) -> Result<()> {
     let began = Instant::now();
     let mut seen = Vec::new();
     loop {
@@ -78,12 +78,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The scenario's verdict, and whether the machine can run another one.
-    fn until_clean(
-        &mut self,
-        machine: &Machine,
-        deadline: Instant,
-        audience: &mut dyn Audience,
-    ) -> (Verdict, bool) {
+    fn until_clean(&mut self, machine: &Machine, deadline: Instant, audience: &dyn Audience) -> (Verdict, bool) {
         let mut verdict = None;
         loop {
             match machine.line(deadline.saturating_duration_since(Instant::now())) {
