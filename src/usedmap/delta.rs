@@ -46,8 +46,8 @@ pub struct ThinDelta {
     pub notices: Vec<String>,
 }
 
-/// Which of two devices are known to be as they were made, because LVM lets nobody write to them. Of the others all of
-/// the tree is read to know.
+/// Which of two devices are known to be as they were made, because they were made so that nobody can write to them. Of
+/// the others all of the tree is read to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadOnly {
     /// The base.

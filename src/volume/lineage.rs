@@ -85,6 +85,18 @@ impl Lineage {
         self.keep(between.as_ref())
     }
 
+    /// The target has not changed after all: keeps what was kept when it was opened.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(super) fn keep_as_before(&self) -> Result<()> {
+        match &self.place {
+            Place::Lv(lvm, volume) => lvm.set_holds(volume, volume.holds()),
+            // Only a thin volume is not written in place.
+            Place::File(_) | Place::Nowhere => Ok(()),
+        }
+    }
+
     /// All of the stream is on stable storage: keeps what the target holds now. What the user should know.
     ///
     /// # Errors

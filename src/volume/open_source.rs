@@ -266,7 +266,7 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
     // The volume itself counts as being read, also while its snapshot is.
     let read: Vec<Metadata> =
         [&volume.path, &path].into_iter().filter_map(|path| fs::metadata(path).ok()).collect();
-    let base = base.map(|base| Base { volume: base, new_is_read_only: read_volume.is_read_only() });
+    let base = base.map(|base| Base { volume: base, new_was_made_read_only: read_volume.was_made_read_only() });
     let (what, seen) = open_device(&path, &name, options, base.as_ref(), stop)?;
     notices.extend(seen.notices);
     let origin = Origin {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::handed_over::NewFile;
 use super::lineage::{Lineage, Place};
-use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv};
+use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv, Unmerged};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
 use super::{
@@ -82,8 +82,14 @@ impl HeldForTarget {
         self.created.map_or(Ok(()), CreatedLv::keep)?;
         drop(self.unchanged);
         if let Some(staged) = self.staged {
-            self.lineage.as_ref().map_or(Ok(()), |(lineage, _)| lineage.keep_between())?;
-            staged.merge()?;
+            // What is kept with the target tells whether somebody has written to it, as long as it is as it was.
+            staged.check_target()?;
+            let lineage = self.lineage.as_ref().map(|(lineage, _)| lineage);
+            lineage.map_or(Ok(()), Lineage::keep_between)?;
+            staged.merge().map_err(|unmerged| match unmerged {
+                Unmerged::AsBefore(why) => lineage.map_or(Ok(()), Lineage::keep_as_before).err().unwrap_or(why),
+                Unmerged::Unknown(why) => why,
+            })?;
         }
         let notice = self.lineage.map_or(Ok(None), |(lineage, stop)| lineage.done(&stop))?;
         let stays_active = self.activation.map_or(Ok(None), Activation::end)?;

@@ -41,8 +41,8 @@ impl From<Delta> for Maps {
 /// A base that was found.
 pub(super) struct Base {
     pub(super) volume: LogicalVolume,
-    /// Whether LVM lets nobody write to the volume that is compared with it.
-    pub(super) new_is_read_only: bool,
+    /// Whether nobody can have written to the volume that is compared with it.
+    pub(super) new_was_made_read_only: bool,
 }
 
 /// From a saved copy of a pool's metadata.
@@ -71,7 +71,7 @@ pub(super) fn of_device(path: &Path, size: u64, base: Option<&Base>, stop: &Stop
     };
     let device = base.volume.thin_id.ok_or_else(|| not_thin(&base.volume))?;
     let device = BaseDevice { device, size: Some(base.volume.size) };
-    let read_only = ReadOnly { base: base.volume.is_read_only(), new: base.new_is_read_only };
+    let read_only = ReadOnly { base: base.volume.was_made_read_only(), new: base.new_was_made_read_only };
     let found = usedmap::delta_of_thin_device(thin, device, read_only, &Reservations::open(), stop)?;
     let (untouched, base_untouched) = (found.new_untouched, found.base_untouched);
     Ok(Maps { untouched, base_untouched, notices: found.notices, ..found.delta.into() })

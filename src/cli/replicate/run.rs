@@ -119,14 +119,12 @@ impl Run<'_> {
         let source = &self.near.volume.uuid;
         let becomes_copy =
             found.target.as_ref().is_none_or(|there| there.is_empty || there.is_copy_of(source)) && base.is_none();
-        // A delta leaves a thin target as it was, so the next run sends a newer one.
-        let is_thin = found.target.as_ref().is_some_and(|there| there.kind == TargetKind::Thin);
-        let is_atomic = is_thin && base.is_some();
         let (volume, moment) = (snapshot.volume.clone(), snapshot.moment);
         let leg = Leg { volume, moment, base, becomes_copy, grows, rest: None };
         self.leg(&leg).inspect_err(|error| {
-            let was_refused = matches!(error.status(), Status::Guard | Status::Peer | Status::Usage);
-            if is_atomic || was_refused {
+            // Whatever else it was, the target may have come to hold it, or a part of it: then the next run goes on
+            // from there, and otherwise removes it.
+            if matches!(error.status(), Status::Guard | Status::Peer | Status::Usage) {
                 self.say(self.near.discard(snapshot));
             }
         })

@@ -12,6 +12,18 @@ use crate::error::{Error, Result, Status};
 /// On every LV that lvpipe is to remove again.
 pub(super) const TEMPORARY: &str = "lvpipe.temporary";
 
+/// What all the tags begin with that `replicate` gives to the snapshots that it keeps: whose, and for whom.
+const KEPT: [&str; 2] = ["lvpipe.of=", "lvpipe.to="];
+
+impl LogicalVolume {
+    /// Whether nobody can have written to it since it was made: lvpipe has made it, as a snapshot that is read-only. Of
+    /// one that somebody else made and that is read-only now, its mappings have to tell.
+    pub fn was_made_read_only(&self) -> bool {
+        let is_kept = |tag: &String| KEPT.iter().any(|kept| tag.starts_with(kept));
+        self.is_read_only() && (self.has_tag(TEMPORARY) || self.tags.iter().any(is_kept))
+    }
+}
+
 /// The marks of this host since it booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks {

@@ -19,6 +19,15 @@ pub struct StagedLv {
     target: LogicalVolume,
 }
 
+/// Why the target does not have what the snapshot holds.
+#[derive(Debug)]
+pub enum Unmerged {
+    /// LVM refuses: the target is as it was.
+    AsBefore(Error),
+    /// It may have it already, or get it yet.
+    Unknown(Error),
+}
+
 impl StagedLv {
     /// Takes a snapshot of a thin LV and activates it.
     ///
@@ -46,28 +55,42 @@ impl StagedLv {
         &self.volume
     }
 
+    /// Makes sure that nobody has opened the target meanwhile.
+    ///
+    /// # Errors
+    /// A guard's where somebody has, or it is gone.
+    pub fn check_target(&self) -> Result<()> {
+        let now = self.lvm.find_by_uuid(&self.target.uuid)?.ok_or_else(|| self.refused("it is gone"))?;
+        if now.is_open() {
+            return Err(self
+                .refused("somebody has opened it meanwhile")
+                .way_out("close it and send the delta again: if it was written to, send all of it"));
+        }
+        Ok(())
+    }
+
     /// Gives the target what the snapshot holds. Neither may be open.
     ///
     /// # Errors
-    /// A guard's when somebody has opened the target meanwhile; else LVM's words. The target is as it was then, unless
-    /// it was opened in the very moment of the merge, which the error says.
-    pub fn merge(self) -> Result<()> {
+    /// LVM's words: the target is as it was then. A guard's where it was opened in the very moment of the merge.
+    pub fn merge(self) -> Result<(), Unmerged> {
+        if let Err(why) = self.lvm.run("lvconvert", &["-qq", "--yes", "--merge", &self.volume.full_name()]) {
+            return Err(Unmerged::AsBefore(why));
+        }
         let name = self.target.full_name();
-        let refused = |why: &str| Error::guard("cannot apply the delta", &name, why);
-        let now = self.lvm.find_by_uuid(&self.target.uuid)?.ok_or_else(|| refused("it is gone"))?;
-        if now.is_open() {
-            return Err(refused("somebody has opened it meanwhile").way_out("close it and send the delta again"));
-        }
-        self.lvm.run("lvconvert", &["-qq", "--yes", "--merge", &self.volume.full_name()])?;
-        self.held.keep()?;
+        let deferred = self
+            .refused("somebody has opened it in this moment: LVM applies the delta when it is next activated")
+            .way_out(format!("close it; lvchange -an {name} && lvchange -ay {name}"));
+        self.held.keep().map_err(Unmerged::Unknown)?;
         // LVM puts it off where the target is open.
-        match self.lvm.find_by_uuid(&self.volume.uuid)? {
+        match self.lvm.find_by_uuid(&self.volume.uuid).map_err(Unmerged::Unknown)? {
             None => Ok(()),
-            Some(_) => Err(refused(
-                "somebody has opened it in this moment: LVM applies the delta when it is next activated",
-            )
-            .way_out(format!("close it; lvchange -an {name} && lvchange -ay {name}"))),
+            Some(_) => Err(Unmerged::Unknown(deferred)),
         }
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        Error::guard("cannot apply the delta", self.target.full_name(), why)
     }
 
     /// Removes it after a run that failed; a notice, if that cannot be done now.

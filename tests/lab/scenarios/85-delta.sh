@@ -108,3 +108,8 @@ lvchange -qq -ay -K a/s14
 scatter a/s14 7 1
 exits 4 lvpipe send a/s15 --since a/s14 >/dev/null
 says err 'cannot send a delta: a/s14: it is no snapshot, or somebody has written to it since it was taken'
+
+step 'even if nobody can write to it any more'
+lvchange -qq -pr a/s14
+exits 4 lvpipe send a/s15 --since a/s14 >/dev/null
+says err 'cannot send a delta: a/s14: it is no snapshot, or somebody has written to it since it was taken'

@@ -52,6 +52,17 @@ breaks_off TERM b/copy
 equal 'temporary volumes' "$(temporary b)" ''
 equal 'what the target holds' "$(digest /dev/b/copy)" "$was"
 
+step 'LVM refuses to give the target what has come'
+mkdir refusing
+printf '#!/bin/sh\ncase "$*" in *--merge*) echo no >&2; exit 5 ;; esac\nexec /usr/bin/lvm "$(basename "$0")" "$@"\n' >refusing/lvconvert
+chmod +x refusing/lvconvert
+received=0
+lvpipe send a/s1 --since a/s0 2>send.err | PATH=$PWD/refusing:$PATH lvpipe recv b/copy 2>recv.err || received=$?
+equal 'status of recv' "$received" 1
+equal 'what is known of the target' "$(lvpipe inspect b/copy)" "$held"
+equal 'temporary volumes' "$(temporary b)" ''
+equal 'what the target holds' "$(digest /dev/b/copy)" "$was"
+
 step 'the same delta again, to a target that is not active'
 lvchange -qq -an b/copy
 arrives 'a/s1 --since a/s0' b/copy
