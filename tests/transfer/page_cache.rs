@@ -78,21 +78,32 @@ fn of_a_source_that_was_cached_in_part_the_same_pages_still_are() {
     let page = PAGE as u64;
     let single: Vec<Range<u64>> = (0..SIZE / page).step_by(37).map(|n| n * page..(n + 1) * page).collect();
     for wanted in [vec![300 << 10..500 << 10, (2 << 20) - page..(2 << 20) + page, SIZE - page..SIZE], single] {
-        drop_from_cache(&image);
-        let file = File::open(&image).expect("a file");
-        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("no read-ahead");
-        for range in &wanted {
-            let mut bytes = vec![0; (range.end - range.start) as usize];
-            file.read_exact_at(&mut bytes, range.start).expect("read");
-        }
-        let before = cached_pages(&image);
-        let wanted: u64 = wanted.iter().map(|range| range.end - range.start).sum();
-        assert_eq!(before.iter().filter(|page| **page).count() as u64 * page, wanted, "read, and no more");
         for args in [&["-s", "64k"][..], &[]] {
-            let sent = start(send(args, &image).stdout(Stdio::piped()));
-            receive_and_compare(sent);
-            assert!(cached_pages(&image) == before, "{args:?}: {} bytes of {wanted}", cached(&image));
+            // The machine may take pages away for reasons of its own, though not each time.
+            let found: Vec<_> = (0..3).map_while(|_| sent_with_cached(&image, &wanted, args).err()).collect();
+            assert!(found.len() < 3, "{args:?}: {found:?}");
         }
+    }
+}
+
+/// Sends the image with just these ranges in the cache; what of it is there afterwards, if not the same.
+fn sent_with_cached(image: &Path, wanted: &[Range<u64>], args: &[&str]) -> Result<(), String> {
+    drop_from_cache(image);
+    let file = File::open(image).expect("a file");
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("no read-ahead");
+    for range in wanted {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        file.read_exact_at(&mut bytes, range.start).expect("read");
+    }
+    let before = cached_pages(image);
+    let wanted: u64 = wanted.iter().map(|range| range.end - range.start).sum();
+    if before.iter().filter(|page| **page).count() as u64 * PAGE as u64 != wanted {
+        return Err(format!("{} bytes of {wanted} before it was sent", cached(image)));
+    }
+    receive_and_compare(start(send(args, image).stdout(Stdio::piped())));
+    match cached_pages(image) == before {
+        true => Ok(()),
+        false => Err(format!("{} bytes of {wanted}", cached(image))),
     }
 }
 
