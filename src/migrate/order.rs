@@ -70,4 +70,9 @@ pub enum Switched {
         /// Its message.
         reason: String,
     },
+    /// The command failed, but somebody has the target in use: it may have done so before it failed.
+    InUse {
+        /// The command's failure, and who.
+        reason: String,
+    },
 }

@@ -10,8 +10,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::HeldForTarget;
-use super::lvm::HandedOverLv;
+use super::lvm::{HandedOverLv, LogicalVolume, Lvm};
+use super::{HeldForTarget, guards};
 use crate::error::{Error, Result};
 
 impl HeldForTarget {
@@ -67,6 +67,18 @@ impl NewFile {
             _ => Ok(()),
         }
     }
+}
+
+/// Who has a target open that was handed over, as far as that can be seen; where nothing can be seen, that is said as
+/// if somebody had.
+pub fn who_uses(name: &str) -> Option<String> {
+    let volume = match Lvm::default().resolve(name) {
+        Ok(volume) => volume,
+        Err(why) => return Some(why.to_string()),
+    };
+    let path = volume.as_ref().map_or(Path::new(name), |volume| &volume.path);
+    let writer = fs::metadata(path).ok().and_then(|found| guards::who_writes(&found));
+    writer.or_else(|| volume.filter(LogicalVolume::is_open).map(|_| "its device is open".into()))
 }
 
 impl HandedOver {

@@ -45,7 +45,7 @@ pub use fifo::open_to_read;
 pub use file_source::FileSource;
 pub use file_target::FileTarget;
 pub use found_target::{FoundTarget, TargetKind, find_target, found_lv};
-pub use handed_over::HandedOver;
+pub use handed_over::{HandedOver, who_uses};
 pub use held_state::held_state;
 pub use journal_place::{JournalPlace, find_journal};
 pub use lineage::Arrival;

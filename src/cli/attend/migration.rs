@@ -22,7 +22,7 @@ use crate::progress::{Figures, Role};
 use crate::stop::Stop;
 use crate::volume::{
     Expected, HandedOver, HeldForTarget, OpenTarget, RoundTarget, Target, consider_new, consider_target,
-    create_target, open_target,
+    create_target, open_target, who_uses,
 };
 use crate::wire::Prelude;
 
@@ -137,18 +137,21 @@ impl<'a> Migration<'a> {
     /// When the sender is gone. The target is whoever's it is then; only the sender does not know.
     pub(super) fn switch(&mut self, commander: &Commander, done: Option<&str>, about: &About) -> Result<()> {
         // Even where a signal has ended the run: this is what the other side waits for.
-        let tell = |switched: &Result<()>| commander.answer(Ok(as_answer(switched)), &Stop::new());
+        let tell = |switched: Switched| commander.answer(Ok(switched), &Stop::new());
         let handed_over = self.arriving.take().ok_or_else(nothing_there).and_then(Arriving::hand_over);
         let handed_over = match handed_over {
             Ok(handed_over) => handed_over,
-            Err(error) => return tell(&Err(error)),
+            Err(error) => return tell(not_switched(&error)),
         };
         // Nothing may end the command from here: what it has done by then, nobody would know.
-        let ran = done.map_or(Ok(()), |done| about.run("done", done, Output::ToStderr, None));
-        let told = tell(&ran);
-        let left = if ran.is_ok() { handed_over.tidy() } else { handed_over.take_back() };
-        left_behind(left.as_slice());
-        told
+        match done.map_or(Ok(()), |done| about.run("done", done, Output::ToStderr, None)) {
+            Ok(()) => {
+                let told = tell(Switched::Yes);
+                left_behind(handed_over.tidy().as_slice());
+                told
+            }
+            Err(error) => tell(taken_back(handed_over, &about.target, &error)),
+        }
     }
 
     /// The migration is over, and the target was not switched to.
@@ -254,11 +257,18 @@ fn open(prelude: &Prelude, name: &str, create: bool, stop: &Stop) -> Result<Arri
     Ok(Arriving { target, held, in_place, size, state: None, stop })
 }
 
-fn as_answer(switched: &Result<()>) -> Switched {
-    match switched {
-        Ok(()) => Switched::Yes,
-        Err(error) => Switched::No { status: error.status().code(), reason: error.to_string() },
+fn not_switched(error: &Error) -> Switched {
+    Switched::No { status: error.status().code(), reason: error.to_string() }
+}
+
+/// What became of a target whose done command failed. The source goes on when it hears that this is not switched to, so
+/// what was begun on it before the command failed must not be there: two would run.
+fn taken_back(handed_over: HandedOver, target: &str, error: &Error) -> Switched {
+    let in_use = |who: String| Switched::InUse { reason: format!("{error}; but {target} is in use there: {who}") };
+    if let Some(who) = who_uses(target) {
+        return in_use(who);
     }
+    handed_over.take_back().map_or_else(|| not_switched(error), in_use)
 }
 
 fn nothing_there() -> Error {

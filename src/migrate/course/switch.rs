@@ -45,6 +45,9 @@ impl Course<'_> {
         let Places { done, pause, .. } = &self.places;
         let order = Order::Switch { done: done.clone(), about: pause.about.clone() };
         let name = self.session.name();
+        if self.session.has_ended() {
+            return Err(paused.undo(Error::new(Status::Io, "far side lost", name, "ssh has ended")));
+        }
         // From here on it comes to its end, whatever signals come; but a far side that is gone is not waited for.
         let patience = match done {
             Some(_) => Patience::after(stop, self.carrying.stall),
@@ -60,6 +63,15 @@ impl Course<'_> {
             }
             Ok(Switched::No { status, reason }) => {
                 Err(paused.undo(Error::new(Status::from_code(status), "not switched", name, reason)))
+            }
+            Ok(Switched::InUse { reason }) => {
+                paused.hold();
+                let source = &pause.about.source;
+                Err(Error::new(Status::Io, "switched, or not", name, reason)
+                    .also(format!(
+                        "end what uses it there, and unpause {source} here; or go on there, and not here"
+                    ))
+                    .also(format!("{source} is still paused")))
             }
             Err(error) if done.is_none() => {
                 let left = format!("{} there may have all of the volume, and nobody uses it", pause.about.target);

@@ -38,6 +38,21 @@ says migrate.err 'not switched: far: the done command failed: touch done; exit 7
 goes_on
 nothing_is_made
 
+step 'the done command fails, and has left somebody there'
+rm -f done
+begins --done 'sleep 4 <>"/dev/$LVPIPE_TARGET" & sleep 1; touch done; exit 7'
+ends 1
+[ -e done ] || fail 'it has not run'
+says migrate.err 'switched, or not: far: the done command failed: '
+says migrate.err 'b/made is in use there: '
+says migrate.err 'a/vm is still paused'
+is_paused
+sleep 5
+has_all /dev/b/made
+lvremove -qqy b/made
+sh unpause && rm unpaused
+goes_on
+
 step 'two at a time'
 begins --done 'sleep 1; false'
 within 60 eval '[ -n "$(temporary a)" ]'
