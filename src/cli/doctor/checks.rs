@@ -36,10 +36,10 @@ const WINDOW: u64 = 16 << 20;
 pub(super) fn all() -> Vec<Finding> {
     let mut findings = vec![
         rights(),
-        program("dmsetup", "dmsetup", State::Missing, "thin LVs: map, send, recv"),
+        program("dmsetup", "dmsetup", State::Missing, "thin LVs: map, send, recv, migrate, replicate"),
         program("lvs", "lvm2", State::Missing, "LVs: vg/lv as a source or target"),
         device_mapper(),
-        target("thin-pool", "dm-thin-pool", "thin LVs: map, send, recv"),
+        target("thin-pool", "dm-thin-pool", "thin LVs: map, send, recv, migrate, replicate"),
         program("ssh", "openssh-client", State::Missing, "ssh:// as a receiver"),
         program("man", "man-db", State::Limited, "lvpipe man"),
         descriptors(),
