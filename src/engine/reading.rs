@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
 use crate::usedmap::{Cell, DataCell, Extent, UsedMap};
-use crate::volume::{ALIGN, Source};
+use crate::volume::{ALIGN, Piece, Source};
 use crate::wire::SegmentKind;
 
 /// Reads under way at once: enough to keep a disk's queue filled.
@@ -140,13 +140,8 @@ impl Bench {
 
     fn read_part(&self, source: &dyn Source, job: &mut ReadJob) -> Result<()> {
         let _busy = self.figures.busy(Stage::Source);
-        let mut filled = 0;
-        for extent in &job.data {
-            let length = extent.length as usize;
-            source.read_at(extent.offset, &mut job.buffer[filled..filled + length])?;
-            filled += length;
-        }
-        self.figures.add_read(filled as u64);
+        let length = read_extents(source, &job.data, &mut job.buffer)?;
+        self.figures.add_read(length);
         Ok(())
     }
 
@@ -208,6 +203,21 @@ impl Bench {
             }
         });
     }
+}
+
+/// Reads a part's extents into the beginning of `into`, one after the other; how many bytes they are.
+pub(super) fn read_extents(source: &dyn Source, extents: &[Extent], into: &mut [u8]) -> Result<u64> {
+    let mut length = 0;
+    let mut rest = into;
+    let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(extents.len());
+    for extent in extents {
+        let (piece, after) = rest.split_at_mut(extent.length as usize);
+        pieces.push((extent.offset, piece));
+        rest = after;
+        length += extent.length;
+    }
+    source.read_pieces(&mut pieces)?;
+    Ok(length)
 }
 
 /// The cell's extents, widened to what direct I/O can read; what is added are bytes of holes, which are zeros.

@@ -17,6 +17,7 @@ use super::sorter::{Content, Incoming};
 use crate::error::{Error, Result};
 use crate::progress::{Figures, Stage};
 use crate::stop::{Stop, Stopped};
+use crate::usedmap::Extent;
 use crate::volume::Target;
 use crate::wire::{DigestKind, FrameHeader, FrameKind, SegmentKind, Segments};
 
@@ -72,6 +73,7 @@ impl TargetWriter {
 
     fn part(&self, header: &FrameHeader, segments: &Segments, data: &[u8]) -> Result<()> {
         let _busy = self.figures.busy(Stage::Target);
+        let bytes = data.len() as u64;
         let mut data = data;
         for_each(header, segments, |kind, at, length| match kind {
             SegmentKind::Hole => self.target.hole(at, length),
@@ -83,6 +85,7 @@ impl TargetWriter {
                 self.target.write(at, piece)
             }
         })?;
+        self.target.written(Extent { offset: header.offset, length: header.length }, bytes)?;
         self.figures.add_parts(1);
         Ok(())
     }

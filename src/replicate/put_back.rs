@@ -93,6 +93,7 @@ fn copy_maps(
         let room = &mut room[..piece.length as usize];
         source.read_at(piece.offset, room)?;
         target.write(piece.offset, room)?;
+        target.written(piece, piece.length)?;
     }
     for extent in discarded.extents() {
         target.hole(extent.offset, extent.length)?;

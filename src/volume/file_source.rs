@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::{Source, resident};
+use super::{Piece, Source, resident};
 use crate::error::{Error, Result, Status};
 
 /// A regular file. It is read past what the page cache holds, without adding to it.
@@ -37,6 +37,23 @@ impl FileSource {
         resident::prepare(&file);
         Ok(FileSource { file, name: name.into(), size: metadata.len(), written: Written::of(&metadata) })
     }
+
+    fn fill(&self, reader: &mut resident::Reader<'_>, offset: u64, into: &mut [u8]) -> Result<()> {
+        let mut filled = 0;
+        while filled < into.len() {
+            let at = offset + filled as u64;
+            let failed = |why: &io::Error| {
+                Error::io("cannot read source", format_args!("{} at offset {at}", self.name), why)
+            };
+            match reader.read_at(&mut into[filled..], at) {
+                Ok(0) => return Err(failed(&io::Error::other("the file has become shorter while it was read"))),
+                Ok(length) => filled += length,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(failed(&e)),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Source for FileSource {
@@ -45,20 +62,14 @@ impl Source for FileSource {
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
-        let mut filled = 0;
-        while filled < into.len() {
-            let at = offset + filled as u64;
-            let failed = |why: &io::Error| {
-                Error::io("cannot read source", format_args!("{} at offset {at}", self.name), why)
-            };
-            match resident::read_at(&self.file, &mut into[filled..], at) {
-                Ok(0) => return Err(failed(&io::Error::other("the file has become shorter while it was read"))),
-                Ok(length) => filled += length,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(failed(&e)),
-            }
-        }
-        Ok(())
+        let mut reader = resident::Reader::until(&self.file, offset + into.len() as u64);
+        self.fill(&mut reader, offset, into)
+    }
+
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        let end = pieces.last().map_or(0, |(offset, into)| offset + into.len() as u64);
+        let mut reader = resident::Reader::until(&self.file, end);
+        pieces.iter_mut().try_for_each(|(offset, into)| self.fill(&mut reader, *offset, into))
     }
 
     fn unchanged(&self) -> Result<()> {

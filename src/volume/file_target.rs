@@ -18,6 +18,7 @@ use super::partial_file::PartialFile;
 use super::write_behind::WriteBehind;
 use super::{JournalPlace, Target, guards, resident};
 use crate::error::{Error, Result};
+use crate::usedmap::Extent;
 
 /// A regular file.
 pub struct FileTarget {
@@ -89,7 +90,7 @@ impl FileTarget {
         while done < length {
             let piece = (length - done).min(ZEROS.len() as u64);
             self.file.write_all_at(&ZEROS[..piece as usize], offset + done)?;
-            self.behind.wrote(&self.file, offset + done, piece)?;
+            self.behind.wrote(&self.file, Extent { offset: offset + done, length: piece }, piece)?;
             done += piece;
         }
         Ok(())
@@ -116,10 +117,13 @@ impl Target for FileTarget {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(data, offset)
-            .and_then(|()| self.behind.wrote(&self.file, offset, data.len() as u64))
-            .map_err(|e| self.failed("cannot write target", offset, &e))
+        self.file.write_all_at(data, offset).map_err(|e| self.failed("cannot write target", offset, &e))
+    }
+
+    fn written(&self, range: Extent, bytes: u64) -> Result<()> {
+        self.behind
+            .wrote(&self.file, range, bytes)
+            .map_err(|e| self.failed("cannot write target", range.offset, &e))
     }
 
     fn hole(&self, offset: u64, length: u64) -> Result<()> {
@@ -159,10 +163,11 @@ impl Target for FileTarget {
     }
 
     fn read_back(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let mut reader = resident::Reader::until(&self.file, offset + into.len() as u64);
         let mut done = 0;
         while done < into.len() {
             let at = offset + done as u64;
-            match resident::read_at(&self.file, &mut into[done..], at) {
+            match reader.read_at(&mut into[done..], at) {
                 Ok(0) => return Err(self.failed("cannot read target", at, &io::ErrorKind::UnexpectedEof.into())),
                 Ok(length) => done += length,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

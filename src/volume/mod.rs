@@ -60,6 +60,7 @@ pub use state::State;
 pub use stream::{StreamTarget, stdin_stream};
 
 use crate::error::{Error, Result, Status};
+use crate::usedmap::Extent;
 
 /// The name of stdin as a source and of stdout as a target.
 const STREAM: &str = "-";
@@ -67,6 +68,9 @@ const STREAM: &str = "-";
 /// Reads and writes start at multiples of this and have lengths that are, but for the volume's last bytes: direct
 /// I/O wants it, and no file system or device has larger blocks in practice.
 pub const ALIGN: u64 = 4096;
+
+/// An offset on a volume, and what is to be filled from there.
+pub type Piece<'a> = (u64, &'a mut [u8]);
 
 /// A volume that is read, at any offset and by several threads at once.
 pub trait Source: Send + Sync {
@@ -79,6 +83,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Names the offset of the first byte that could not be read.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+
+    /// Fills pieces of memory, each from its offset: what of a part is data. They are in order and do not overlap, and
+    /// for each holds what is said of [`Source::read_at`].
+    ///
+    /// # Errors
+    /// As [`Source::read_at`].
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        pieces.iter_mut().try_for_each(|(offset, into)| self.read_at(*offset, into))
+    }
 
     /// Called after the last read: whether what was read is one state of the volume, as far as that can be told.
     ///
@@ -122,6 +135,14 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// Names the offset.
     fn write(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Called after the writes to a range, a part, that came to so many bytes: they may go to the disk now.
+    ///
+    /// # Errors
+    /// Names the offset.
+    fn written(&self, _range: Extent, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes a range read as zeros.
     ///

@@ -1,6 +1,6 @@
 //! Reading a file without changing what the page cache holds of it.
 //!
-//! mincore(2) tells which pages of the file are in the cache. Where some are missing, the range is read in the
+//! mincore(2) tells which pages of the file are in the cache. Where some are missing, the piece is read in the
 //! ordinary way, in one go, and the missing ones are dropped again: those and no others. The kernel's read-ahead is
 //! switched off for that file (POSIX_FADV_RANDOM): it would bring in the next part, which would then look as if it
 //! had been there. Parts are large enough to keep a disk busy by themselves.
@@ -24,24 +24,58 @@ pub(super) fn prepare(file: &File) {
     let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM);
 }
 
-/// As [`FileExt::read_at`], leaving the page cache as it was; reads no more than can be asked about at once.
-pub(super) fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
-    let page_size = page_size();
-    let before = (offset % page_size as u64) as usize;
-    let length = into.len().min(PAGES * page_size - before);
-    let into = &mut into[..length];
-    let mut pages = [0; PAGES];
-    let pages = &mut pages[..(before + length).div_ceil(page_size)];
-    let told = ask(file, offset - before as u64, pages, page_size);
-    if told.is_err() || !pages.iter().any(is_missing) {
-        match read_if_resident(file, into, offset) {
-            Ok(0) | Err(_) => pages.fill(0),
-            Ok(length) => return Ok(length),
+/// Reads pieces of a range, leaving the page cache as it was. It is asked once what the cache holds of the range, for
+/// each [`PAGES`] of it: a mapping for each of a database's pages would cost more than to read it.
+pub(super) struct Reader<'a> {
+    file: &'a File,
+    page_size: usize,
+    /// Where the range ends: nothing is asked beyond.
+    end: u64,
+    /// Where the pages that were asked about begin, and what was told of them.
+    begin: u64,
+    told: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    /// For a range that ends at `end`, whose pieces are read in order of offset, each once.
+    pub(super) fn until(file: &'a File, end: u64) -> Self {
+        Reader { file, page_size: page_size(), end, begin: 0, told: Vec::new() }
+    }
+
+    /// As [`FileExt::read_at`]; reads no more than can be asked about at once.
+    pub(super) fn read_at(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let page_size = self.page_size as u64;
+        if !(self.begin..self.begin + self.told.len() as u64 * page_size).contains(&offset) {
+            self.ask(offset - offset % page_size, offset + into.len() as u64);
+        }
+        let first = ((offset - self.begin) / page_size) as usize;
+        let begin = self.begin + first as u64 * page_size;
+        let before = (offset - begin) as usize;
+        let length = into.len().min((self.told.len() - first) * self.page_size - before);
+        let into = &mut into[..length];
+        let pages = &mut self.told[first..first + (before + length).div_ceil(self.page_size)];
+        if !pages.iter().any(is_missing) {
+            match read_if_resident(self.file, into, offset) {
+                Ok(0) | Err(_) => pages.fill(0),
+                Ok(length) => return Ok(length),
+            }
+        }
+        let length = self.file.read_at(into, offset)?;
+        drop_missing(self.file, begin, offset + length as u64, pages, self.page_size);
+        Ok(length)
+    }
+
+    /// Asks about the pages from `begin` on, up to the range's end, which is not before `least`. What cannot be asked
+    /// about is taken for resident, and looked at again when it is read.
+    fn ask(&mut self, begin: u64, least: u64) {
+        let pages = (self.end.max(least) - begin).div_ceil(self.page_size as u64).clamp(1, PAGES as u64);
+        self.begin = begin;
+        self.told.clear();
+        self.told.resize(pages as usize, 0);
+        if ask(self.file, begin, &mut self.told, self.page_size).is_err() {
+            self.told.fill(1);
         }
     }
-    let length = file.read_at(into, offset)?;
-    drop_missing(file, offset - before as u64, offset + length as u64, pages, page_size);
-    Ok(length)
 }
 
 /// Drops the pages from `begin` on that were not there before they were read, up to `end`.

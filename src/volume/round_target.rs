@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Target;
 use crate::error::Result;
+use crate::usedmap::Extent;
 
 /// The target as a round sees it: at the round's end all is on stable storage, and the target goes on.
 pub struct RoundTarget(pub Arc<dyn Target>);
@@ -23,6 +24,10 @@ impl Target for RoundTarget {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.0.write(offset, data)
+    }
+
+    fn written(&self, range: Extent, bytes: u64) -> Result<()> {
+        self.0.written(range, bytes)
     }
 
     fn hole(&self, offset: u64, length: u64) -> Result<()> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::sample::SampledPart;
 use super::{Moved, Sample, processor_time};
 use crate::engine::memory::Pool;
-use crate::engine::reading::{READERS, aligned_extents};
+use crate::engine::reading::{READERS, aligned_extents, read_extents};
 use crate::error::{Error, Result};
 use crate::stop::{Stop, Stopped};
 use crate::usedmap::{Cell, Extent, UsedMap};
@@ -117,15 +117,10 @@ impl<R: Iterator<Item = UsedMap>> Trial<'_, R> {
     fn read(&self, job: Job) -> Result<Result<()>, Stopped> {
         let Job { place, data, used } = job;
         let mut buffer = self.pool.take(&self.stop)?;
-        let mut filled = 0;
-        for extent in &data {
-            let length = extent.length as usize;
-            if let Err(error) = self.source.read_at(extent.offset, &mut buffer[filled..filled + length]) {
-                return Ok(Err(error));
-            }
-            filled += length;
-        }
-        self.read.fetch_add(filled as u64, Ordering::Relaxed);
+        match read_extents(self.source, &data, &mut buffer) {
+            Ok(length) => self.read.fetch_add(length, Ordering::Relaxed),
+            Err(error) => return Ok(Err(error)),
+        };
         let part = SampledPart { place, data, used, buffer };
         self.sample.lock().unwrap_or_else(PoisonError::into_inner).offer(part);
         Ok(Ok(()))

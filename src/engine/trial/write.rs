@@ -8,6 +8,7 @@ use super::{Moved, Sample, processor_time};
 use crate::engine::intake::WRITERS;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use crate::usedmap::Extent;
 use crate::volume::{ALIGN, Target};
 use crate::wire::PartSize;
 
@@ -42,7 +43,9 @@ pub fn write(target: &dyn Target, sample: &Sample, writing: Writing, stop: &Stop
             }
             let bytes = part.bytes();
             let whole = &bytes[..bytes.len() - bytes.len() % ALIGN as usize];
-            if let Err(error) = target.write(number * part_size, whole) {
+            let place = Extent { offset: number * part_size, length: whole.len() as u64 };
+            let wrote = target.write(place.offset, whole).and_then(|()| target.written(place, place.length));
+            if let Err(error) = wrote {
                 stop.fail(error);
             }
             written.fetch_add(whole.len() as u64, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use super::buffers::Buffers;
 use crate::error::{Error, Result, Status};
 use crate::http::volume_map::VolumeMap;
 use crate::usedmap::Extent;
-use crate::volume::{ALIGN, Source};
+use crate::volume::{ALIGN, Piece, Source};
 use crate::wire::{DigestKind, PartSize};
 
 /// The unit in which raw bytes are read and handed on: small enough that what was read is in the processor's cache
@@ -126,21 +126,26 @@ impl Volume {
     /// # Errors
     /// When it cannot be read, or when the volume is not the same any more.
     pub fn read(&self, range: Extent, into: &mut [u8]) -> Result<()> {
-        let mut filled = 0;
+        let mut pieces: Vec<Piece<'_>> = Vec::new();
+        let (mut filled, mut rest) = (0, into);
         for extent in self.about.map.overlapping(range) {
-            // What an extent is widened by are bytes of holes, or what was read just before.
+            // What an extent is widened by are bytes of holes, or what is read with the one before.
             let begin = ((extent.offset - extent.offset % ALIGN - range.offset) as usize).max(filled);
             let end = (extent.end().next_multiple_of(ALIGN).min(range.end()) - range.offset) as usize;
-            // Extents that share a block were read with the first of them.
+            // Extents that share a block are read with the first of them.
             if begin >= end {
                 continue;
             }
-            into[filled..begin].fill(0);
-            self.source.read_at(range.offset + begin as u64, &mut into[begin..end])?;
-            self.read.fetch_add((end - begin) as u64, Ordering::Relaxed);
-            filled = end;
+            let (hole, after) = rest.split_at_mut(begin - filled);
+            let (piece, after) = after.split_at_mut(end - begin);
+            hole.fill(0);
+            pieces.push((range.offset + begin as u64, piece));
+            (filled, rest) = (end, after);
         }
-        into[filled..].fill(0);
+        rest.fill(0);
+        self.source.read_pieces(&mut pieces)?;
+        let read: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
         self.check()
     }
 
