@@ -3,9 +3,10 @@
 //! Auto climbs a ladder from no compression to zstd's level 9. What waits gives the direction: where the links are
 //! the bottleneck, a step up makes fewer bytes of the same parts; where the workers are, a step down makes them
 //! faster; where both are busy, nothing would. Links that stay all but idle would be so without compression as well:
-//! then all steps down that are left are taken as one. Whether a step was right is measured: where the rate of source
-//! bytes fell, it is taken back, and none in that direction is tried for a while, twice as long each time. So a link that is slow because
-//! the receiver's disk is slow, or because both sides share the processors, does not drive the level up for nothing.
+//! then all steps down that are left are taken as one, at the very beginning too, for much of a volume can be over a
+//! fast link within a second. Whether a step was right is measured: where the rate of source bytes fell, it is taken
+//! back, and none in that direction is tried for a while, twice as long each time. So a link that is slow because the
+//! receiver's disk is slow, or because both sides share the processors, does not drive the level up for nothing.
 //!
 //! A rate that falls proves nothing on a machine that does other things. A step down is judged by the links alone: it
 //! spares the processors work, and can only be wrong if the links do not keep up with what it adds.
@@ -101,8 +102,8 @@ const BEGIN: usize = 4;
 
 /// Long enough for some dozens of parts and for the noise of a shared machine.
 const EPOCH: Duration = Duration::from_millis(400);
-/// The first one only lets the buffers fill.
-const FIRST_EPOCH: Duration = Duration::from_millis(200);
+/// The first one lets the buffers fill, and shows whether there is a link to speak of.
+const FIRST_EPOCH: Duration = Duration::from_millis(100);
 /// Fewer parts in an epoch tell nothing.
 const LEAST_PARTS: u64 = 16;
 /// A stage that works less than this share of its time holds nobody up.
@@ -137,7 +138,7 @@ pub struct Adapt {
     /// The last step whose state fits the memory.
     highest: usize,
     since: Snapshot,
-    /// Buffers are still being filled: nothing of the first epoch is typical.
+    /// Buffers are still being filled: the rate of the first epoch is no measure.
     is_first: bool,
     trial: Option<Trial>,
     /// For so many epochs no step is tried in this direction, and how many the next failure costs.
@@ -175,6 +176,11 @@ impl Adapt {
 
     /// Looks at the figures; at the end of an epoch it may move.
     pub fn observe(&mut self, now: Snapshot) {
+        if self.is_first && now.parts == 0 {
+            // Links that are still being made look idle.
+            self.since = now;
+            return;
+        }
         let time = now.elapsed.saturating_sub(self.since.elapsed);
         let least = if self.is_first { FIRST_EPOCH } else { EPOCH };
         if time < least || now.parts.saturating_sub(self.since.parts) < LEAST_PARTS {
@@ -183,11 +189,12 @@ impl Adapt {
         let rate = (now.read.saturating_sub(self.since.read)) as f64 / time.as_secs_f64();
         let [link, cpu] = [Stage::Link, Stage::Cpu].map(|stage| now.utilisation_since(&self.since, stage));
         self.since = now;
-        if std::mem::take(&mut self.is_first) {
-            return;
-        }
         self.idle = if link < IDLE { self.idle + 1 } else { 0 };
-        if let Some(trial) = self.trial.take()
+        if std::mem::take(&mut self.is_first) {
+            if self.idle > 0 && direction(link, cpu) == Some(Direction::Down) {
+                self.step_to(0, Direction::Down, rate);
+            }
+        } else if let Some(trial) = self.trial.take()
             && rate < trial.rate * WORSE
             && (trial.direction == Direction::Up || link > BUSY)
         {
@@ -213,6 +220,10 @@ impl Adapt {
             Direction::Down if self.idle >= LONG_IDLE && self.may_drop => 0,
             Direction::Down => self.step.saturating_sub(1),
         };
+        self.step_to(next, direction, rate);
+    }
+
+    fn step_to(&mut self, next: usize, direction: Direction, rate: f64) {
         if next != self.step {
             self.trial = Some(Trial { direction, before: self.step, rate });
             self.step = next;
@@ -264,7 +275,30 @@ mod tests {
     #[test]
     fn a_link_that_stays_idle_gets_the_bytes_as_they_are() {
         let levels = run(4, |_, level| balance(level, 5e9, 5e8));
+        assert_eq!(levels, [None; 4], "at once");
+        // Later on not upon the first look.
+        let levels = run(4, |epoch, level| match epoch {
+            0 => Load { rate: 5e8, links: 0.5, workers: 1.0 },
+            _ => balance(level, 5e9, 5e8),
+        });
         assert_eq!(levels, [BEGINNING, Some(-2), None, None]);
+    }
+
+    #[test]
+    fn links_that_are_still_being_made_are_not_idle() {
+        let mut now = crate::progress::Figures::new(crate::progress::Role::Send).snapshot();
+        now.stages.iter_mut().for_each(|stage| stage.threads = 1);
+        let mut adapt = Adapt::new(now.clone(), 9);
+        for sent in [0, 0, LEAST_PARTS] {
+            now.elapsed += EPOCH;
+            now.parts = sent;
+            now.stages[Stage::Cpu as usize].busy += EPOCH;
+            if sent > 0 {
+                now.stages[Stage::Link as usize].busy += EPOCH / 2;
+            }
+            adapt.observe(now.clone());
+            assert_eq!(adapt.level(), BEGINNING);
+        }
     }
 
     #[test]
@@ -274,9 +308,9 @@ mod tests {
             None => Load { rate: 1e8, links: 1.0, workers: 0.2 },
             Some(level) => Load { rate: 3e8 - 1e7 * f64::from(level), links: 0.1, workers: 1.0 },
         });
-        assert_eq!(levels[..4], [BEGINNING, Some(-2), None, Some(-2)]);
-        assert!(levels[4..].contains(&Some(-7)), "{levels:?}");
-        assert!(levels[4..].iter().filter(|level| level.is_none()).count() <= 1, "{levels:?}");
+        assert_eq!(levels[..2], [None, BEGINNING]);
+        assert!(levels[2..].contains(&Some(-7)), "{levels:?}");
+        assert!(levels[2..].iter().filter(|level| level.is_none()).count() <= 1, "{levels:?}");
     }
 
     #[test]
@@ -321,11 +355,14 @@ mod tests {
 
     #[test]
     fn how_the_first_epoch_went_is_no_measure() {
-        let levels = run(3, |epoch, _| match epoch {
-            0 => Load { rate: 1e9, links: 0.0, workers: 1.0 }, // the buffers fill
-            _ => Load { rate: 1e8, links: 1.0, workers: 0.1 },
-        });
-        assert_eq!(levels, [BEGINNING, Some(1), Some(2)]);
+        let filling = |links| {
+            run(3, move |epoch, _| match epoch {
+                0 => Load { rate: 1e9, links, workers: 1.0 }, // the buffers fill
+                _ => Load { rate: 1e8, links: 1.0, workers: 0.1 },
+            })
+        };
+        assert_eq!(filling(0.5), [BEGINNING, Some(1), Some(2)]);
+        assert_eq!(filling(0.0), [None, BEGINNING, Some(1)], "what was believed of idle links is taken back");
     }
 
     #[test]

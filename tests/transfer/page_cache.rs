@@ -69,49 +69,56 @@ fn a_source_that_was_cached_still_is() {
     assert!(cached(&image) >= before, "{} of {before} bytes", cached(&image));
 }
 
-/// In the middle of parts, at their ends, and one page in each of many.
+/// In the middle of parts, at their ends, and one page in each of many; dense, and as a database leaves it.
 #[test]
 fn of_a_source_that_was_cached_in_part_the_same_pages_still_are() {
     let scratch = scratch_on_disk();
-    let image = scratch.path().join("image");
-    Image::full(SIZE).write(&image);
+    let path = scratch.path().join("image");
+    let pages: Vec<Range<u64>> = (0..SIZE).step_by(20 << 10).map(|at| at..at + (8 << 10)).collect();
+    for image in [Image::full(SIZE), Image::new(SIZE, &pages)] {
+        image.write(&path);
+        cached_in_part(&image, &path);
+    }
+}
+
+fn cached_in_part(image: &Image, path: &Path) {
     let page = PAGE as u64;
     let single: Vec<Range<u64>> = (0..SIZE / page).step_by(37).map(|n| n * page..(n + 1) * page).collect();
     for wanted in [vec![300 << 10..500 << 10, (2 << 20) - page..(2 << 20) + page, SIZE - page..SIZE], single] {
         for args in [&["-s", "64k"][..], &[]] {
             // The machine may take pages away for reasons of its own, though not each time.
-            let found: Vec<_> = (0..3).map_while(|_| sent_with_cached(&image, &wanted, args).err()).collect();
+            let found: Vec<_> = (0..3).map_while(|_| sent_with_cached(image, path, &wanted, args).err()).collect();
             assert!(found.len() < 3, "{args:?}: {found:?}");
         }
     }
 }
 
 /// Sends the image with just these ranges in the cache; what of it is there afterwards, if not the same.
-fn sent_with_cached(image: &Path, wanted: &[Range<u64>], args: &[&str]) -> Result<(), String> {
-    drop_from_cache(image);
-    let file = File::open(image).expect("a file");
+fn sent_with_cached(image: &Image, path: &Path, wanted: &[Range<u64>], args: &[&str]) -> Result<(), String> {
+    drop_from_cache(path);
+    let file = File::open(path).expect("a file");
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM).expect("no read-ahead");
     for range in wanted {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         file.read_exact_at(&mut bytes, range.start).expect("read");
     }
-    let before = cached_pages(image);
+    let before = cached_pages(path);
     let wanted: u64 = wanted.iter().map(|range| range.end - range.start).sum();
     if before.iter().filter(|page| **page).count() as u64 * PAGE as u64 != wanted {
-        return Err(format!("{} bytes of {wanted} before it was sent", cached(image)));
+        return Err(format!("{} bytes of {wanted} before it was sent", cached(path)));
     }
-    receive_and_compare(start(send(args, image).stdout(Stdio::piped())));
-    match cached_pages(image) == before {
+    receive_and_compare(image, start(send(args, path).stdout(Stdio::piped())));
+    match cached_pages(path) == before {
         true => Ok(()),
-        false => Err(format!("{} bytes of {wanted}", cached(image))),
+        false => Err(format!("{} bytes of {wanted}", cached(path))),
     }
 }
 
 /// What a sender of the image sends is that image.
-fn receive_and_compare(mut sent: Running) {
+fn receive_and_compare(image: &Image, mut sent: Running) {
     let dense = run(lvpipe(["recv", "-q", "-"]).stdin(sent.stdout())).expect_ok();
     sent.end().expect_ok();
-    Image::full(SIZE).assert_bytes(&dense.stdout);
+    image.assert_bytes(&dense.stdout);
 }
 
 #[test]
