@@ -91,7 +91,7 @@ fn people_get_a_table_a_sentence_and_a_command() {
     let ran = run(lvpipe(["bench", "--time", "1", "-m", "24M"]).arg(&path)).expect_ok();
     let text = String::from_utf8(ran.stdout.clone()).expect("text");
     for words in
-        ["3.00 MiB of it used, in 1 extent\n", "zstd:-1", "sha256", "1 Gbit/s", "bottleneck, at", "  lvpipe send "]
+        ["3.00 MiB of it used, in 1 extent\n", "zstd:-1", "sha256", "1 Gbit/s", "bottleneck", "  lvpipe send "]
     {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }

@@ -7,6 +7,9 @@ use crate::engine::Compress;
 use crate::measure::estimate::{Estimate, StageName};
 use crate::measure::figures::{Far, Machine, Report, Target, Transfer};
 
+/// How wide a sentence may become: as the tables are.
+const WIDTH: usize = 100;
+
 /// All of it.
 pub(super) fn report(report: &Report) -> String {
     let mut text = String::new();
@@ -33,7 +36,26 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out)?;
     write_estimates(out, report)?;
-    writeln!(out, "\n{}\n\n  {}", report.bottleneck, report.command)
+    writeln!(out)?;
+    for line in wrapped(&report.bottleneck, WIDTH) {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "\n  {}", report.command)
+}
+
+/// The words in lines of at most `width` characters; one that is longer has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
 }
 
 fn write_target(out: &mut String, target: &Target) -> std::fmt::Result {
@@ -149,6 +171,18 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_are_as_wide_as_the_tables_at_most() {
+        let word = "processors";
+        let text = [word; 40].join(" ");
+        let lines = wrapped(&text, WIDTH);
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
+        assert_eq!(lines.join(" "), text);
+        assert_eq!(lines.len(), 5, "nine to a line: {lines:?}");
+        assert_eq!(wrapped(&"x".repeat(120), WIDTH), ["x".repeat(120)]);
+        assert_eq!(wrapped("", WIDTH), [""; 0]);
+    }
 
     #[test]
     fn times_are_as_people_say_them() {
