@@ -1,14 +1,17 @@
 //! Puts into the program what it tells of itself: its manual pages and completions, as they are checked in, and the
 //! commit that it was built from.
 
+#[path = "build/commit.rs"]
+mod commit;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let mut table = String::new();
     for (directory, name) in [("man", "PAGES"), ("completions", "COMPLETIONS")] {
@@ -43,14 +46,13 @@ fn embed(table: &mut String, directory: &Path, name: &str) -> Result<(), Box<dyn
 /// The repository's commit, where this is a clone of it. Only for what is released: otherwise each commit would have
 /// everything built anew.
 fn commit(root: &Path) -> Option<String> {
-    if env::var("PROFILE").ok()? != "release" || !root.join(".git").exists() {
+    if env::var("PROFILE").ok()? != "release" {
         return None;
     }
-    let git = |words: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(root).args(words).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
-    println!("cargo::rerun-if-changed={}", root.join(log).display());
-    git(&["rev-parse", "--short=10", "HEAD"])
+    let commit = commit::of(root)?;
+    // What the answer hangs on: another commit, and a change of what would be compiled anew in any case.
+    for path in commit::PARTS.iter().map(|part| root.join(part)).chain(commit::log(root)) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    Some(commit)
 }

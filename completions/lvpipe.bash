@@ -16,9 +16,6 @@ _lvpipe() {
             ",$1")
                 cmd="lvpipe"
                 ;;
-            lvpipe,attend)
-                cmd="lvpipe__subcmd__attend"
-                ;;
             lvpipe,bench)
                 cmd="lvpipe__subcmd__bench"
                 ;;
@@ -60,9 +57,6 @@ _lvpipe() {
                 ;;
             lvpipe,serve)
                 cmd="lvpipe__subcmd__serve"
-                ;;
-            lvpipe__subcmd__help,attend)
-                cmd="lvpipe__subcmd__help__subcmd__attend"
                 ;;
             lvpipe__subcmd__help,bench)
                 cmd="lvpipe__subcmd__help__subcmd__bench"
@@ -113,54 +107,12 @@ _lvpipe() {
 
     case "${cmd}" in
         lvpipe)
-            opts="-h -V --help --version send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help"
+            opts="-h -V --help --version send recv replicate serve pull migrate map inspect bench doctor man completions buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        lvpipe__subcmd__attend)
-            opts="-W -m -j -h --insecure --retry-for --stall-timeout --memory --threads --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --retry-for)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --stall-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -W)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --memory)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -m)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --threads)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -j)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -413,22 +365,8 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__help)
-            opts="send recv replicate serve pull migrate map inspect attend bench doctor man completions buffer help"
+            opts="send recv replicate serve pull migrate map inspect bench doctor man completions buffer help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        lvpipe__subcmd__help__subcmd__attend)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -923,7 +861,7 @@ _lvpipe() {
             return 0
             ;;
         lvpipe__subcmd__recv)
-            opts="-I -W -m -j -v -q -h --create --exec --resume --assume-base --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --from-ssh --memory --threads --progress --verbose --quiet --help"
+            opts="-I -W -m -j -v -q -h --create --exec --resume --assume-base --resume-token --listen --port-range --key-file --wait --insecure --retry-for --stall-timeout --memory --threads --progress --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,5 +1,8 @@
 //! What the program tells of itself and of its host: manual pages, completions, version, doctor.
 
+#[path = "../build/commit.rs"]
+mod commit;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -72,6 +75,39 @@ fn the_version_tells_what_was_built() {
     for word in ["commit ", "target ", "-linux-", "features ", " tls1.3"] {
         assert!(long.contains(word), "{long}");
     }
+}
+
+#[test]
+fn the_commit_says_whether_the_sources_are_those_of_it() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let root = scratch.path();
+    let write = |file: &str, text: &str| fs::write(root.join(file), text).expect("written");
+    let git = |words: &[&str]| {
+        let author =
+            ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false"];
+        Command::new("git").arg("-C").arg(root).args(author).args(words).assert().success();
+    };
+    for directory in ["src", "man"] {
+        fs::create_dir(root.join(directory)).expect("made");
+    }
+    assert_eq!((commit::of(root), commit::log(root)), (None, None), "no repository");
+    write("src/main.rs", "one");
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "one"]);
+    let one = commit::of(root).expect("a commit");
+    assert!(one.len() == 10 && one.chars().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+    assert!(commit::log(root).expect("where git keeps account").starts_with(root));
+
+    write("README.md", "not in the program");
+    assert_eq!(commit::of(root), Some(one.clone()));
+    write("src/main.rs", "two");
+    assert_eq!(commit::of(root), Some(format!("{one}-dirty")));
+    git(&["commit", "-q", "-a", "-m", "two"]);
+    let two = commit::of(root).expect("a commit");
+    assert!(two.len() == 10 && two != one, "{one}, {two}");
+    write("man/new.1", "all pages are put in");
+    assert_eq!(commit::of(root), Some(format!("{two}-dirty")));
 }
 
 #[test]

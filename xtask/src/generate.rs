@@ -5,6 +5,7 @@
 //! pages, such as EXIT STATUS, comes from [`sections`]. A test regenerates all files and compares, so that what is
 //! checked in is never stale.
 
+mod completions;
 mod page;
 mod sections;
 
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Command;
-use clap_complete::Shell;
 use lvpipe::cli::mbuffer;
 
 use crate::binary::repository;
@@ -54,14 +54,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// All generated files: their paths in the repository and what is in them.
 fn files(command: Command) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    let mut completed = command.clone();
-    for (file, shell) in [("lvpipe.bash", Shell::Bash), ("_lvpipe", Shell::Zsh), ("lvpipe.fish", Shell::Fish)] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut completed, "lvpipe", &mut script);
-        files.insert(Path::new("completions").join(file), script);
-    }
-    // A page for `help` would say nothing. (The generator above has built its copy, with that subcommand in it.)
+    let mut files = BTreeMap::from_iter(completions::all(&command));
+    // A page for `help` would say nothing.
     let mut command = command.disable_help_subcommand(true);
     command.build();
     for page in page::all(&command)? {

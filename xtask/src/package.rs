@@ -19,6 +19,9 @@ use crate::setup::{self, Task};
 /// The static binary's target.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
+/// A version before all others, from which is upgraded.
+const OLDER: &str = "0.0.1-1";
+
 /// Make the Debian packages, in target/package
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,7 +31,7 @@ pub struct Args {
     /// Also make a statically linked binary with its manual pages and completions, as a tar file
     #[arg(long = "static")]
     static_too: bool,
-    /// Link without optimisation across crates: quicker, for testing the packaging
+    /// Pack what the tests are run with, not what is shipped: quicker, for testing the packaging
     #[arg(long, conflicts_with = "static_too")]
     draft: bool,
 }
@@ -39,36 +42,42 @@ pub(super) struct Packages {
     pub(super) mbuffer: PathBuf,
 }
 
+impl Packages {
+    /// Makes both, with these options of cargo-deb.
+    fn make(cargo_deb: &Path, output: &Path, options: &[&str]) -> Result<Self> {
+        Ok(Packages {
+            lvpipe: deb(cargo_deb, output, options)?,
+            mbuffer: deb(cargo_deb, output, &[options, &["--variant", "mbuffer"]].concat())?,
+        })
+    }
+}
+
 /// Makes what is asked for, and says where it is.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure_packages(&[Task::Package])?;
     let cargo_deb = cargo_deb()?;
     let output = binary::target().join("package");
     fs::create_dir_all(&output)?;
-    build(args.draft)?;
-    let packages = Packages {
-        lvpipe: deb(&cargo_deb, &output, &[])?,
-        mbuffer: deb(&cargo_deb, &output, &["--variant", "mbuffer"])?,
+    let options: &[&str] = if args.draft {
+        binary::debug()?;
+        &["--profile", "dev", "--fast"]
+    } else {
+        binary::release()?;
+        &[]
     };
+    let packages = Packages::make(&cargo_deb, &output, options)?;
     println!("{}\n{}", packages.lvpipe.display(), packages.mbuffer.display());
     if args.static_too {
         println!("{}", static_tar(&output)?.display());
     }
     if args.test {
+        let older = output.join("older");
+        fs::create_dir_all(&older)?;
+        let older = Packages::make(&cargo_deb, &older, &[options, &["--deb-version", OLDER]].concat())?;
         let root = clean_root::CleanRoot::make(&output)?;
-        trial::run(&root, &packages)?;
+        trial::run(&root, &packages, &older, !args.draft)?;
     }
     Ok(())
-}
-
-/// As it is shipped; a draft links faster.
-fn build(draft: bool) -> Result<()> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--locked", "--package", "lvpipe", "--bin", "lvpipe"]);
-    if draft {
-        cargo.envs([("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")]);
-    }
-    succeed(cargo.current_dir(repository()))
 }
 
 /// cargo-deb, from crates.io where it is not there.

@@ -39,6 +39,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("dpkg-dev", "tells what a binary depends on", &[Package]),
     ("e2fsprogs", "ext4 images: mke2fs -d, e2fsck", &[Demo, Bench, Test, Package]),
     ("g++", "libFuzzer is C++", &[Test]),
+    ("git", "which commit the program is built from", &[Test, Package]),
     ("iperf3", "what a network gives, for comparison", &[Bench]),
     ("iproute2", "networks of two hosts on one machine: ip, tc", &[Bench, Test]),
     ("kmod", "depmod and modprobe for the lab's kernel", &[Test]),

@@ -1,5 +1,8 @@
 //! The packages in use: installed, asked, upgraded, switched, removed; and nothing of them is left.
 
+mod alternative;
+mod upgrade;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,24 +12,40 @@ use anyhow::{Context, Result, ensure};
 use super::clean_root::CleanRoot;
 use super::{Packages, succeed};
 
-/// What only the real mbuffer says of itself.
-const REAL: &str = "T. Maier-Komor";
-
-/// All of it, in this order.
-pub fn run(root: &CleanRoot, packages: &Packages) -> Result<()> {
+/// All of it, in this order; with what is only true of packages that are to be released, if they are.
+pub fn run(root: &CleanRoot, packages: &Packages, older: &Packages, released: bool) -> Result<()> {
     let before = root.files()?;
-    let (lvpipe, mbuffer) = (root.take(&packages.lvpipe)?, root.take(&packages.mbuffer)?);
-    root.run(&format!("dpkg -i {lvpipe}"))?;
+    let (newer, older) = (Taken::into(root, packages)?, Taken::into(root, older)?);
+    let real = real_mbuffer(root)?;
+    root.run(&format!("dpkg -i {}", newer.lvpipe))?;
     is_complete(root)?;
     does_its_work(root)?;
-    // The same once more is an upgrade.
-    root.run(&format!("dpkg -i {lvpipe}"))?;
-    stands_in(root, &mbuffer)?;
+    if released {
+        names_its_commit(root)?;
+    }
+    alternative::stands_in(root, &newer.mbuffer, &real)?;
+    alternative::leaves_what_others_added(root, &newer.mbuffer, &real)?;
+    // Journals of volumes are of use to whoever installs it again; they go when all is to go.
+    let journal = "/var/lib/lvpipe/journal";
+    root.run(&format!("mkdir -p /var/lib/lvpipe; touch {journal}; dpkg --remove lvpipe; test -e {journal}"))?;
     root.run("dpkg --purge lvpipe")?;
+    upgrade::keeps_what_was_chosen(root, &older, &newer, &real)?;
     let left: Vec<String> = root.files()?.into_iter().filter(|file| !before.contains(file)).collect();
     ensure!(left.is_empty(), "left behind by the packages: {left:?}");
-    println!("installed, used and removed in a clean Debian");
+    println!("installed, used, upgraded and removed in a clean Debian");
     Ok(())
+}
+
+/// The packages' paths in there.
+struct Taken {
+    lvpipe: String,
+    mbuffer: String,
+}
+
+impl Taken {
+    fn into(root: &CleanRoot, packages: &Packages) -> Result<Self> {
+        Ok(Taken { lvpipe: root.take(&packages.lvpipe)?, mbuffer: root.take(&packages.mbuffer)? })
+    }
 }
 
 /// Everything is where Debian looks for it.
@@ -41,11 +60,14 @@ fn is_complete(root: &CleanRoot) -> Result<()> {
         "/usr/share/fish/vendor_completions.d/lvpipe.fish",
         "/usr/lib/systemd/system/lvpipe-recv@.service",
         "/usr/lib/systemd/system/lvpipe-recv@.socket",
+        "/usr/lib/systemd/system/lvpipe-replicate@.service",
+        "/usr/lib/systemd/system/lvpipe-replicate@.timer",
         "/usr/share/doc/lvpipe/copyright",
         "/usr/share/doc/lvpipe/CHANGELOG.md",
     ] {
         ensure!(listed.lines().any(|line| line == file), "not in the package: {file}\n{listed}");
     }
+    root.run("bash -c '. /usr/share/bash-completion/completions/lvpipe && complete -p lvpipe'")?;
     // Every subcommand has its page.
     let help = root.run("lvpipe --help")?;
     let tasks = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
@@ -59,8 +81,6 @@ fn is_complete(root: &CleanRoot) -> Result<()> {
 
 /// It runs with nothing but what it depends on.
 fn does_its_work(root: &CleanRoot) -> Result<()> {
-    let version = root.run("lvpipe --version")?;
-    ensure!(version.contains("commit") && !version.contains("commit    unknown"), "which build is it? {version}");
     root.run(
         "cd /tmp; head -c 3000000 /dev/urandom > image; truncate -s 1G image
          lvpipe send -q image | lvpipe recv -q copy; cmp image copy
@@ -73,33 +93,13 @@ fn does_its_work(root: &CleanRoot) -> Result<()> {
     Ok(())
 }
 
-/// The alternative: alone, beside the real mbuffer that is installed later, switched, and gone.
-fn stands_in(root: &CleanRoot, package: &str) -> Result<()> {
-    let real = real_mbuffer(root)?;
-    root.run(&format!("dpkg -i {package}"))?;
-    ensure!(!which(root)?.contains(REAL), "the alternative is not lvpipe");
-    root.run("cd /tmp; echo text | mbuffer -q -m 1M > copy; [ \"$(cat copy)\" = text ]; rm copy")?;
-
-    root.run(&format!("dpkg -i {real}"))?;
-    ensure!(!which(root)?.contains(REAL), "the real one took its name back");
-    root.run("update-alternatives --set mbuffer /usr/bin/mbuffer.distrib")?;
-    ensure!(which(root)?.contains(REAL), "the real one cannot be chosen");
-    root.run("update-alternatives --auto mbuffer")?;
-    ensure!(!which(root)?.contains(REAL), "lvpipe is not the default");
-
-    root.run("dpkg --purge lvpipe-mbuffer")?;
-    ensure!(which(root)?.contains(REAL), "the real one has not its name back");
-    // And the other order: the real one is there first, and goes last.
-    root.run(&format!("dpkg -i {package}"))?;
-    ensure!(!which(root)?.contains(REAL), "the alternative is not lvpipe");
-    root.run("dpkg --purge mbuffer && mbuffer --version")?;
-    root.run("dpkg --purge lvpipe-mbuffer libmhash2; ! command -v mbuffer")?;
+/// Whoever reports a fault can say what it is a fault of.
+fn names_its_commit(root: &CleanRoot) -> Result<()> {
+    let version = root.run("lvpipe --version")?;
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit")).map(str::trim);
+    let known = commit.is_some_and(|commit| commit.starts_with(|digit: char| digit.is_ascii_hexdigit()));
+    ensure!(known, "which build is it? {version}");
     Ok(())
-}
-
-/// Which mbuffer `mbuffer` is; both print it on standard error, as the real one does.
-fn which(root: &CleanRoot) -> Result<String> {
-    root.run("mbuffer --version 2>&1")
 }
 
 /// Debian's own package, with what it depends on, by this host's apt.
