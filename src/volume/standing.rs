@@ -6,7 +6,7 @@
 //! snapshot's place. The mark is what would be different if somebody had written to the target since:
 //!
 //! - `tTIME.CHUNKS.DEVICE` of a thin volume: it had so many chunks mapped, all before this time of its pool, and this
-//!   device in the pool, which is another one once it was put back to a snapshot of it;
+//!   device in the pool. It has another one once it was put back to a snapshot of it: that may have been taken before;
 //! - `fBYTES.SECONDS.NANOSECONDS` of a file: its length, and when it was last written;
 //! - `-` where nothing tells.
 
@@ -104,7 +104,9 @@ impl Mark {
     /// Of a thin volume: whether what it has mapped now is what it had then.
     pub(super) fn fits(self, now: &Stamp) -> bool {
         let Mark::Thin { time, chunks, device } = self else { return false };
-        device.is_none_or(|device| device == now.device)
+        // A snapshot of it that was taken since has no more than what was there, and what was written since.
+        let is_later = |device| device == now.device || now.creation_time > time;
+        device.is_none_or(is_later)
             && chunks == now.mapped.chunks
             && now.mapped.newest.is_none_or(|newest| newest < time)
     }
@@ -227,7 +229,7 @@ mod tests {
     }
 
     fn stamp(device: u32, chunks: u64, newest: u32) -> Stamp {
-        Stamp { device, mapped: Mapped { chunks, newest: Some(newest) }, snapshot_time: 9 }
+        Stamp { device, creation_time: 7, mapped: Mapped { chunks, newest: Some(newest) }, snapshot_time: 9 }
     }
 
     #[test]
@@ -236,7 +238,10 @@ mod tests {
         assert!(mark.fits(&stamp(4, 12, 8)));
         assert!(!mark.fits(&stamp(4, 12, 9)), "written over");
         assert!(!mark.fits(&stamp(4, 11, 8)), "discarded");
-        assert!(!mark.fits(&stamp(5, 12, 8)), "put back to a snapshot, of which all is mapped as well");
+        let since = Stamp { creation_time: 10, ..stamp(5, 12, 8) };
+        assert!(mark.fits(&since), "put back to a snapshot that was taken since");
+        assert!(!mark.fits(&Stamp { creation_time: 10, ..stamp(5, 12, 9) }), "which was written before");
+        assert!(!mark.fits(&stamp(5, 12, 8)), "put back to an earlier one, of which all is mapped as well");
         assert!(Mark::Thin { time: 9, chunks: 12, device: None }.fits(&stamp(5, 12, 8)));
         assert!(!Mark::Unknown.fits(&stamp(4, 12, 8)));
     }

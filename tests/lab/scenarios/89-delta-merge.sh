@@ -1,6 +1,6 @@
 # Killed around LVM's merge, a thin target holds one state or the other: which is known, what is written to it then is
 # seen, and the delta comes in the next run.
-# seconds: 400
+# seconds: 600
 
 # dies WHEN DELTA: the receiver of the delta is killed just before, or just after, LVM gives the target what has come.
 dies() {
@@ -20,13 +20,14 @@ holds() {
 	lvchange -qq -an "a/$1"
 }
 
-# refused DELTA TEXT: the delta is, with this in the message, and changes nothing.
+# refused DELTA TEXT [TARGET]: the delta is, with this in the message, and changes nothing.
 refused() {
-	was=$(digest /dev/b/copy)
-	transfer "$1" b/copy
+	target=${3:-b/copy}
+	was=$(digest "/dev/$target")
+	transfer "$1" "$target"
 	equal 'status of recv' "${ended#* }" 4
-	says recv.err "$2"
-	equal 'what the target holds' "$(digest /dev/b/copy)" "$was"
+	says recv.err "target refused: $target: $2"
+	equal 'what the target holds' "$(digest "/dev/$target")" "$was"
 }
 
 # is_written: somebody writes to the target, even if what is there.
@@ -46,7 +47,6 @@ pool a /dev/vda 256m 64k
 pool b /dev/vdb 256m 64k
 thin a/vm 16m
 thin b/copy 16m
-mke2fs -q -t ext4 /dev/a/vm
 snapshot a/vm s0
 for n in 1 2; do
 	scatter a/vm "$n" 10
@@ -56,14 +56,22 @@ done
 arrives a/s0 b/copy
 
 step 'refused: mounted'
-mount -o ro /dev/b/copy /mnt
-refused 'a/s1 --since a/s0' 'target refused: b/copy: mounted on /mnt'
+thin a/fs 16m
+thin b/fs 16m
+mke2fs -q -t ext4 /dev/a/fs
+snapshot a/fs f0
+arrives a/f0 b/fs
+scatter a/fs 3 5
+snapshot a/fs f1
+mount -o ro /dev/b/fs /mnt
+refused 'a/f1 --since a/f0' 'it is mounted on /mnt' b/fs
 umount /mnt
+arrives 'a/f1 --since a/f0' b/fs
 
 step 'killed before'
 dies before 'a/s1 --since a/s0'
 holds s0
-refused 'a/s2 --since a/s1' 'target refused: b/copy: it holds '
+refused 'a/s2 --since a/s1' 'it holds '
 arrives 'a/s1 --since a/s0' b/copy
 holds s1
 
@@ -78,7 +86,7 @@ step 'killed before, and then written to'
 arrives a/s0 b/copy
 dies before 'a/s1 --since a/s0'
 is_written
-refused 'a/s1 --since a/s0' 'target refused: b/copy: somebody has written to it since the last transfer'
+refused 'a/s1 --since a/s0' 'somebody has written to it since the last transfer'
 
 step 'killed after, and then the next delta'
 arrives a/s0 b/copy
@@ -86,21 +94,29 @@ dies after 'a/s1 --since a/s0'
 arrives 'a/s2 --since a/s1' b/copy
 holds s2
 
-step 'put back by hand to a snapshot, of which as much is mapped'
-fill a/vm
+step 'put back by hand to a snapshot that was taken since'
+snapshot b/copy since
+is_written
+lvconvert -qq --yes --merge b/since
 snapshot a/vm s3
+arrives 'a/s3 --since a/s2' b/copy
+holds s3
+
+step 'and to an earlier one, of which as much is mapped'
 fill a/vm
 snapshot a/vm s4
-arrives a/s3 b/copy
+arrives a/s4 b/copy
 snapshot b/copy earlier
-arrives 'a/s4 --since a/s3' b/copy
-lvconvert -qq --yes --merge b/earlier
+fill a/vm
 snapshot a/vm s5
-refused 'a/s5 --since a/s4' 'target refused: b/copy: somebody has written to it since the last transfer'
+arrives a/s5 b/copy
+lvconvert -qq --yes --merge b/earlier
+snapshot a/vm s6
+refused 'a/s6 --since a/s5' 'somebody has written to it since the last transfer'
 
 step 'killed after, and then written to'
 arrives a/s0 b/copy
 dies after 'a/s1 --since a/s0'
 is_written
-refused 'a/s1 --since a/s0' 'target refused: b/copy: somebody has written to it since the last transfer'
-refused 'a/s2 --since a/s1' 'target refused: b/copy: somebody has written to it since the last transfer'
+refused 'a/s1 --since a/s0' 'somebody has written to it since the last transfer'
+refused 'a/s2 --since a/s1' 'somebody has written to it since the last transfer'
