@@ -117,7 +117,7 @@ impl Inspect {
         }
         let (state, base, mark) = match standing {
             Standing::At { state, mark } => (state, None, Some(mark.to_string())),
-            Standing::Between { base, state } => (state, Some(base.to_string()), None),
+            Standing::Between { base, state, .. } => (state, Some(base.to_string()), None),
         };
         if self.json {
             let object = serde_json::json!({ "state": state.to_string(), "base": base, "mark": mark });

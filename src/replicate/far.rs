@@ -52,7 +52,7 @@ fn holds(standing: Option<Standing>) -> Holds {
     match standing {
         None => Holds::Unknown,
         Some(Standing::At { state, .. }) => Holds::At(state),
-        Some(Standing::Between { base, state }) => Holds::Between { base, state },
+        Some(Standing::Between { base, state, .. }) => Holds::Between { base, state },
     }
 }
 
@@ -105,7 +105,8 @@ pub fn keep(target: &TargetName, source: &str, state: &State, moment: Moment, st
         refuse_other(target, find(target, stop)?.0, state)?;
         return Ok(Keep::NewestOnly);
     };
-    let taken = match volume.holds().filter(|_| volume.is_thin()) {
+    let holds = Standing::of_lv(&volume).map(|standing| standing.to_string());
+    let taken = match holds.as_deref().filter(|_| volume.is_thin()) {
         Some(holds) => snapshot_of(&lvm, &volume, moment, holds)?,
         None => None,
     };
@@ -115,6 +116,10 @@ pub fn keep(target: &TargetName, source: &str, state: &State, moment: Moment, st
         lvm.remove_kept(taken, RECEIVED).map_err(|_| why.clone())?;
     }
     checked?;
+    if holds.as_deref() != volume.holds() {
+        // A run was killed while a delta took its place: which of two states it holds is known now.
+        lvm.set_holds(&volume, holds.as_deref())?;
+    }
     let copy_of = CopyOf { source: source.into(), state: Some(state.clone()) };
     lvm.set_copy_of(&volume, &copy_of.to_string())?;
     Ok(if volume.is_thin() { Keep::InSnapshot } else { Keep::NewestOnly })

@@ -56,6 +56,8 @@ pub enum Held {
         vg: String,
         /// The LV's name in it.
         lv: String,
+        /// LVM's id of it. The name can be another LV's by the time it is to be deactivated.
+        uuid: String,
     },
 }
 

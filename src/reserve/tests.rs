@@ -59,7 +59,7 @@ fn what_was_not_cleared_is_found_by_the_next_run_and_by_one_only() {
     let ours = Reservations::open_in(dir.path());
     let first = ours.record(snapshot(Some(35))).expect("recorded");
     let second = ours.record(temporary()).expect("recorded");
-    ours.record(Held::ActivatedLv { vg: "vg".into(), lv: "s1".into() })
+    ours.record(Held::ActivatedLv { vg: "vg".into(), lv: "s1".into(), uuid: "id".into() })
         .expect("recorded")
         .clear()
         .expect("cleared");

@@ -50,6 +50,10 @@ pub fn from_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: 
 /// By what it is seen that somebody has written to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
+    /// The device's id in its pool.
+    pub device: u32,
+    /// The pool's time when it was made, as of the snapshot of another device.
+    pub creation_time: u32,
     /// What it has mapped.
     pub mapped: Mapped,
     /// The pool's time when a snapshot of it was last taken: what is written later is mapped at this time or later.
@@ -60,8 +64,9 @@ pub struct Stamp {
 pub fn stamp_of_thin_device(volume: &ThinVolume, reservations: &Reservations, stop: &Stop) -> Result<Stamp> {
     let (stamp, _) = from_metadata_snapshot(volume, reservations, stop, |metadata, superblock| {
         let mapped = mapped_runs(metadata, superblock, volume.device, stop, |_| Ok(()))?;
-        let snapshot_time = device_details(metadata, superblock, volume.device)?.snapshot_time;
-        Ok(Stamp { mapped, snapshot_time })
+        let details = device_details(metadata, superblock, volume.device)?;
+        let DeviceDetails { creation_time, snapshot_time, .. } = details;
+        Ok(Stamp { device: volume.device, creation_time, mapped, snapshot_time })
     })?;
     Ok(stamp)
 }

@@ -16,13 +16,12 @@ use crate::error::{Error, Result};
 /// LVM's, when it cannot be asked; or the system's.
 pub fn held_state(name: &OsStr) -> Result<Option<Standing>> {
     let path = Path::new(name);
-    let text = if path.is_file() {
+    if path.is_file() {
         let failed = |e| Error::io("cannot open", name.display(), &e);
-        xattr::read(&File::open(path).map_err(failed)?).map_err(failed)?
-    } else if let Some(name) = name.to_str().filter(|name| *name != super::STREAM) {
-        Lvm::default().resolve(name)?.and_then(|volume| volume.holds().map(String::from))
-    } else {
-        None
-    };
-    Ok(text.and_then(|text| text.parse().ok()))
+        let text = xattr::read(&File::open(path).map_err(failed)?).map_err(failed)?;
+        return Ok(text.and_then(|text| text.parse().ok()));
+    }
+    let lv = name.to_str().filter(|name| *name != super::STREAM);
+    let volume = lv.map_or(Ok(None), |name| Lvm::default().resolve(name))?;
+    Ok(volume.as_ref().and_then(Standing::of_lv))
 }

@@ -35,7 +35,7 @@ pub use holds::holds_tag;
 pub use kept::Kept;
 pub use report::LogicalVolume;
 pub use snapshot::TemporarySnapshot;
-pub use staged::{StagedLv, Unmerged};
+pub use staged::StagedLv;
 pub use stale::cleanup_stale;
 
 /// Debian's package of LVM.

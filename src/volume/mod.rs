@@ -34,6 +34,7 @@ mod source_maps;
 mod standing;
 mod state;
 mod stream;
+mod verdict;
 mod write_behind;
 mod xattr;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::handed_over::NewFile;
 use super::lineage::{Lineage, Place};
-use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv, Unmerged};
+use super::lvm::{Activation, CreatedLv, LogicalVolume, Lvm, StagedLv};
 use super::open_source::clean_up;
 use super::pool_watch::PoolWatch;
 use super::{
@@ -78,18 +78,15 @@ impl HeldForTarget {
     ///
     /// # Errors
     /// LVM's words.
-    pub fn keep(self) -> Result<Vec<String>> {
-        self.created.map_or(Ok(()), CreatedLv::keep)?;
-        drop(self.unchanged);
-        if let Some(staged) = self.staged {
-            // What is kept with the target tells whether somebody has written to it, as long as it is as it was.
+    pub fn keep(mut self) -> Result<Vec<String>> {
+        self.created.take().map_or(Ok(()), CreatedLv::keep)?;
+        if let Some(staged) = self.staged.take() {
+            if let Some((lineage, stop)) = &mut self.lineage {
+                lineage.keep_either(staged.volume(), stop)?;
+            }
+            drop(self.unchanged.take());
             staged.check_target()?;
-            let lineage = self.lineage.as_ref().map(|(lineage, _)| lineage);
-            lineage.map_or(Ok(()), Lineage::keep_between)?;
-            staged.merge().map_err(|unmerged| match unmerged {
-                Unmerged::AsBefore(why) => lineage.map_or(Ok(()), Lineage::keep_as_before).err().unwrap_or(why),
-                Unmerged::Unknown(why) => why,
-            })?;
+            staged.merge()?;
         }
         let notice = self.lineage.map_or(Ok(None), |(lineage, stop)| lineage.done(&stop))?;
         let stays_active = self.activation.map_or(Ok(None), Activation::end)?;
@@ -173,7 +170,7 @@ impl OpenTarget {
             // Nothing would tell that the delta which is gone on with is the one that was begun there.
             self.journal = None;
         }
-        let lineage = Lineage { name: name.into(), place, arrival, in_place: !apart };
+        let mut lineage = Lineage::new(name, place, arrival, !apart);
         self.notices.extend(lineage.begin(stop)?);
         self.held.lineage = Some((lineage, stop.clone()));
         Ok(self)

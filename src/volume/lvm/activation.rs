@@ -4,6 +4,7 @@
 //! open when the run ends stays active, and is theirs from then on: better than to fail for that.
 
 use super::held::patiently;
+use super::report::quoted;
 use super::{LogicalVolume, Lvm};
 use crate::error::Result;
 use crate::reserve::{Held, Record, Reservations};
@@ -27,9 +28,10 @@ impl Activation {
         if volume.is_active() {
             return Ok(None);
         }
-        let record = reservations.record(Held::ActivatedLv { vg: volume.vg.clone(), lv: volume.name.clone() })?;
+        let LogicalVolume { vg, name, uuid, .. } = volume.clone();
+        let record = reservations.record(Held::ActivatedLv { vg, lv: name, uuid })?;
         let activation = Activation { lvm: lvm.clone(), volume: volume.clone(), record: Some(record) };
-        lvm.run("lvchange", &["-qq", "--activate=y", "--ignoreactivationskip", &volume.full_name()])?;
+        change(lvm, volume, &["--activate=y", "--ignoreactivationskip"])?;
         Ok(Some(activation))
     }
 
@@ -86,10 +88,17 @@ impl Drop for Activation {
 
 /// LVM refuses where it is open.
 pub(super) fn deactivate(lvm: &Lvm, volume: &LogicalVolume) -> Result<()> {
-    lvm.run("lvchange", &["-qq", "--activate=n", &volume.full_name()]).map(drop)
+    change(lvm, volume, &["--activate=n"])
+}
+
+/// This very LV, whatever its name is by now: another may have that.
+fn change(lvm: &Lvm, volume: &LogicalVolume, how: &[&str]) -> Result<()> {
+    let selection = format!("lv_uuid={}", quoted(&volume.uuid));
+    let arguments = [&["-qq"], how, &["--select", &selection, &volume.vg]].concat();
+    lvm.run("lvchange", &arguments).map(drop)
 }
 
 /// Whether somebody has it open right now.
 fn is_open(lvm: &Lvm, volume: &LogicalVolume) -> Result<bool> {
-    Ok(lvm.find(&volume.vg, &volume.name)?.is_some_and(|now| now.is_open()))
+    Ok(lvm.find_by_uuid(&volume.uuid)?.is_some_and(|now| now.is_open()))
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # A fake of LVM for unit tests: `lvs`, `lvcreate`, `lvchange` and `lvremove` in one, told apart by name, through
-# links in the directory where it keeps its state. An LV is a file `volumes/VG/LV` with its attributes and its tags;
-# `refuse-COMMAND` holds a complaint to fail with; `before-COMMAND` is done first, as by somebody who is faster; `log`
+# links in the directory where it keeps its state. An LV is a file `volumes/VG/LV` with its attributes, its tags and its
+# id; `refuse-COMMAND` holds a complaint to fail with; `before-COMMAND` is done first, as by somebody who is faster; `log`
 # says what was asked.
 cd "$(dirname "$0")"
 command=$(basename "$0")
@@ -12,10 +12,10 @@ for last; do :; done
 
 row() {
     vg=$(basename "$(dirname "$1")") lv=$(basename "$1")
-    { read -r attributes; read -r tags; } < "$1"
+    { read -r attributes; read -r tags; read -r id; } < "$1"
     [ "$tags" = - ] && tags=
     printf '{"vg_name":"%s","lv_name":"%s","lv_uuid":"%s","lv_size":"%s","lv_attr":"%s","pool_lv":"","thin_id":"","origin":"","lv_tags":"%s","lv_dm_path":"%s"}' \
-        "$vg" "$lv" "id-$lv" 1048576 "$attributes" "$tags" "/dev/mapper/$vg-$lv"
+        "$vg" "$lv" "${id:-id-$lv}" 1048576 "$attributes" "$tags" "/dev/mapper/$vg-$lv"
 }
 
 option() { # the value of an option, given as --name=value or --name value
@@ -31,10 +31,12 @@ option() { # the value of an option, given as --name=value or --name value
 
 selected() { # FILE SELECTION: whether the selection, as far as lvpipe uses them, has this LV
     vg=$(basename "$(dirname "$1")") lv=$(basename "$1")
+    id=$(sed -n 3p "$1")
+    id=${id:-id-$lv}
     tag=${2#*lv_tags=} tag=${tag#\"} tag=${tag%\"}
     case $2 in
-        "vg_name=\"$vg\" && lv_name=\"$lv\"" | "lv_dm_path=\"/dev/mapper/$vg-$lv\"") ;;
-        lv_tags=* | "vg_name=\"$vg\" && lv_tags="* | *"lv_uuid=\"id-$lv\" && lv_tags="*)
+        "vg_name=\"$vg\" && lv_name=\"$lv\"" | "lv_dm_path=\"/dev/mapper/$vg-$lv\"" | "lv_uuid=\"$id\"") ;;
+        lv_tags=* | "vg_name=\"$vg\" && lv_tags="* | *"lv_uuid=\"$id\" && lv_tags="*)
             sed -n 2p "$1" | tr , '\n' | grep -qxF -e "$tag";;
         *) false;;
     esac
@@ -57,8 +59,15 @@ lvcreate)
     if [ -e "volumes/${last%/*}/$name" ]; then echo "Logical Volume \"$name\" already exists" >&2; exit 5; fi
     printf 'Vwi-a-tz-k\n%s\n' "${tags%,}" > "volumes/${last%/*}/$name";;
 lvchange)
-    file=volumes/$last
-    { read -r attributes; read -r tags; } < "$file"
+    file=volumes/$last selection=$(option --select "$@")
+    if [ -n "$selection" ]; then
+        for file in "volumes/$last"/*; do
+            if [ -e "$file" ] && selected "$file" "$selection"; then break; fi
+            file=
+        done
+        [ -n "$file" ] || exit 0
+    fi
+    { read -r attributes; read -r tags; read -r id; } < "$file"
     case " $* " in
         *" --activate=y "*) attributes=Vwi-a-tz-k;;
         *" --activate=n "*)
@@ -66,7 +75,7 @@ lvchange)
             attributes=Vwi---tz-k;;
         *" --deltag "*) tags=-;;
     esac
-    printf '%s\n%s\n' "$attributes" "$tags" > "$file";;
+    printf '%s\n%s\n%s\n' "$attributes" "$tags" "$id" > "$file";;
 lvremove)
     selection=$(option --select "$@")
     for file in "volumes/$last"/*; do

@@ -19,15 +19,6 @@ pub struct StagedLv {
     target: LogicalVolume,
 }
 
-/// Why the target does not have what the snapshot holds.
-#[derive(Debug)]
-pub enum Unmerged {
-    /// LVM refuses: the target is as it was.
-    AsBefore(Error),
-    /// It may have it already, or get it yet.
-    Unknown(Error),
-}
-
 impl StagedLv {
     /// Takes a snapshot of a thin LV and activates it.
     ///
@@ -69,23 +60,22 @@ impl StagedLv {
         Ok(())
     }
 
-    /// Gives the target what the snapshot holds. Neither may be open.
+    /// Gives the target what the snapshot holds, and its device in the pool. Neither may be open.
     ///
     /// # Errors
-    /// LVM's words: the target is as it was then. A guard's where it was opened in the very moment of the merge.
-    pub fn merge(self) -> Result<(), Unmerged> {
-        if let Err(why) = self.lvm.run("lvconvert", &["-qq", "--yes", "--merge", &self.volume.full_name()]) {
-            return Err(Unmerged::AsBefore(why));
-        }
+    /// LVM's words: the target is as it was then, unless LVM was killed. A guard's where it was opened in the very moment
+    /// of the merge.
+    pub fn merge(self) -> Result<()> {
+        self.lvm.run("lvconvert", &["-qq", "--yes", "--merge", &self.volume.full_name()])?;
         let name = self.target.full_name();
         let deferred = self
             .refused("somebody has opened it in this moment: LVM applies the delta when it is next activated")
             .way_out(format!("close it; lvchange -an {name} && lvchange -ay {name}"));
-        self.held.keep().map_err(Unmerged::Unknown)?;
+        self.held.keep()?;
         // LVM puts it off where the target is open.
-        match self.lvm.find_by_uuid(&self.volume.uuid).map_err(Unmerged::Unknown)? {
+        match self.lvm.find_by_uuid(&self.volume.uuid)? {
             None => Ok(()),
-            Some(_) => Err(Unmerged::Unknown(deferred)),
+            Some(_) => Err(deferred),
         }
     }
 

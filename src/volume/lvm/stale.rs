@@ -49,7 +49,7 @@ fn undo(lvm: &Lvm, stale: StaleRecord) -> Result<Option<String>> {
                 Err(why) => return Ok(Some(not_removed(&volume, &owner, &why))),
             },
         },
-        Held::ActivatedLv { vg, lv } => match lvm.find(vg, lv)?.filter(LogicalVolume::is_active) {
+        Held::ActivatedLv { uuid, .. } => match lvm.find_by_uuid(uuid)?.filter(LogicalVolume::is_active) {
             None => None,
             // Theirs who have it open; when they close it is not for us to watch.
             Some(volume) if volume.is_open() => {

@@ -246,6 +246,25 @@ fn a_volume_is_active_for_a_run_and_only_if_it_was_not() {
     assert_eq!(fake.on_record(), []);
 }
 
+#[test]
+fn a_volume_is_deactivated_by_its_id_and_not_another_that_has_its_name_by_now() {
+    let mut fake = Fake::new();
+    let inactive = fake.lv("kept", "Vwi---tz-k", "-");
+    let is_active = |fake: &Fake, lv: &str| fake.lvm.find("vg", lv).expect("asked").expect("there").is_active();
+    let activation = Activation::of(&fake.lvm, &inactive, &fake.reservations).expect("activated");
+    fs::write(fake.path("renamed"), "Vwi-a-tz-k\n-\nid-kept\n").expect("written");
+    fs::write(fake.path("kept"), "Vwi-a-tz--\n-\nid-others\n").expect("written");
+    drop(activation);
+    assert_eq!((is_active(&fake, "renamed"), is_active(&fake, "kept")), (false, true), "at the end of the run");
+
+    fs::write(fake.path("renamed"), "Vwi-a-tz-k\n-\nid-kept\n").expect("written");
+    let held = Held::ActivatedLv { vg: "vg".into(), lv: "kept".into(), uuid: "id-kept".into() };
+    drop(fake.reservations.record(held).expect("recorded"));
+    let notices = fake.next_run();
+    assert!(notices[0].starts_with("deactivated vg/renamed, made active by lvpipe "), "{notices:?}");
+    assert_eq!((is_active(&fake, "renamed"), is_active(&fake, "kept")), (false, true), "by the next run");
+}
+
 /// An LV that a run activates and that somebody else opens then.
 fn opened_meanwhile(fake: &Fake) -> Activation {
     let inactive = fake.lv("kept", "Vwi---tz-k", "-");
@@ -307,7 +326,7 @@ fn what_a_killed_run_left_is_undone_but_nothing_else() {
     record(temporary("kept"));
     // Killed before it was made.
     record(temporary("never"));
-    record(Held::ActivatedLv { vg: "vg".into(), lv: "activated".into() });
+    record(Held::ActivatedLv { vg: "vg".into(), lv: "activated".into(), uuid: "id-activated".into() });
 
     let notices = fake.next_run();
     let pid = std::process::id();
