@@ -1,29 +1,21 @@
 //! The user's own commands, that pause a virtual machine and let it go on.
 //!
 //! In: a command for sh(1). Out: how it ended. It runs in a process group of its own, so that Ctrl-C at the terminal
-//! reaches lvpipe and not the command; its standard input is empty. The caller's thread waits for it, and sees its end
-//! within [`LOOK`]. What it is about is in its environment, and lvpipe's keys are not.
+//! reaches lvpipe and not the command; its standard input is empty. The caller's thread waits for it. What it is about is
+//! in its environment, and lvpipe's keys are not.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::running::Running;
 use crate::command::{KEY_VARIABLE, TOKEN_VARIABLE};
 use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
-
-/// How often it is looked whether a command has ended: a virtual machine stands still meanwhile.
-const LOOK: Duration = Duration::from_millis(2);
-
-/// How long a command that is told to end may take to do so.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// What a migration's commands are about: their environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +26,38 @@ pub struct About {
     pub target: String,
     /// The far side, as ssh was given it: `LVPIPE_HOST`.
     pub host: String,
+}
+
+/// Which of a migration's commands it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Makes the source's user stand still.
+    Pause,
+    /// Lets it go on.
+    Unpause,
+    /// Uses the target, on the far side.
+    Done,
+    /// Is for when the far side has taken over.
+    Resume,
+}
+
+impl Task {
+    /// Whether what it has started must be gone when it has failed, for the source goes on then: what is left of a pause
+    /// command would pause it once more, what is left of a done command would use the same volume.
+    fn is_undone(self) -> bool {
+        matches!(self, Task::Pause | Task::Done)
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Task::Pause => "pause",
+            Task::Unpause => "unpause",
+            Task::Done => "done",
+            Task::Resume => "resume",
+        })
+    }
 }
 
 /// Where a command's standard output goes.
@@ -61,56 +85,64 @@ impl About {
         shell
     }
 
-    /// Runs a command to its end. `what` it is, for messages. What ends the run, if there is one that may, ends the
-    /// command with all that it has started.
+    /// Runs a command to its end. What ends the run, if there is one that may, ends the command with all that it has
+    /// started.
     ///
     /// # Errors
     /// When it cannot be started; when its status is not 0; what ended the run.
-    pub fn run(&self, what: &str, command: &str, output: Output, stop: Option<&Stop>) -> Result<()> {
-        let failed = |e: io::Error| Error::io(format!("cannot run the {what} command"), command, &e);
+    pub fn run(&self, task: Task, command: &str, output: Output, stop: Option<&Stop>) -> Result<()> {
+        let failed = |e: io::Error| cannot_run(task, command, &e);
         let mut shell = self.shell(command);
         if output == Output::ToStderr {
             shell.stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
         }
-        let mut child = shell.spawn().map_err(failed)?;
-        loop {
-            if let Some(status) = child.try_wait().map_err(failed)? {
-                if status.success() {
-                    return Ok(());
-                }
-                return Err(Error::new(Status::Io, format!("the {what} command failed"), command, status));
-            }
-            match stop {
-                Some(stop) if stop.sleep(LOOK).is_err() => {
-                    end(&mut child);
-                    stop.check()?;
-                }
-                Some(_) => {}
-                None => thread::sleep(LOOK),
-            }
-        }
+        wait(&mut Running::start(&mut shell).map_err(failed)?, task, command, stop)
+    }
+
+    /// A command whose group is told of before it does anything: it begins when [told to](begin), and ends where it is
+    /// not.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn prepare(&self, task: Task, command: &str) -> Result<Running> {
+        let mut shell = self.shell("read -r go && exec sh -c \"$1\" </dev/null");
+        shell.args(["sh", command]).stdin(Stdio::piped());
+        Running::start(&mut shell).map_err(|e| cannot_run(task, command, &e))
     }
 }
 
-/// Ends a command that was not waited for, and what it has started.
-fn end(child: &mut Child) {
-    // A pid is an i32; it is the command's for as long as nobody has waited for it.
-    let group = Pid::from_raw(child.id() as i32);
-    let _ = killpg(group, Signal::SIGTERM);
-    let begun = Instant::now();
-    while begun.elapsed() < GRACE {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
+/// Lets a command begin that was [prepared](About::prepare).
+pub(super) fn begin(running: &mut Running) {
+    // One that has ended by now is told by its status.
+    let _ = running.take_stdin().map(|mut stdin| stdin.write_all(b"go\n"));
+}
+
+/// Waits for a command's end, and for that of what a failed one has started where that must not stay.
+///
+/// # Errors
+/// When its status is not 0; what ended the run.
+pub(super) fn wait(running: &mut Running, task: Task, command: &str, stop: Option<&Stop>) -> Result<()> {
+    match running.wait(stop).map_err(|e| cannot_run(task, command, &e))? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
+            if task.is_undone() {
+                running.end();
+            }
+            Err(Error::new(Status::Io, format!("the {task} command failed"), command, status))
         }
-        thread::sleep(LOOK);
+        None => stop.map_or(Ok(()), Stop::check),
     }
-    let _ = killpg(group, Signal::SIGKILL);
-    let _ = child.wait();
+}
+
+fn cannot_run(task: Task, command: &str, why: &io::Error) -> Error {
+    Error::io(format!("cannot run the {task} command"), command, why)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     /// Of nothing that is there.
     pub(in crate::migrate) fn about() -> About {
@@ -118,7 +150,7 @@ pub(super) mod tests {
     }
 
     fn run(command: &str, stop: Option<&Stop>) -> Result<()> {
-        about().run("pause", command, Output::Inherited, stop)
+        about().run(Task::Pause, command, Output::Inherited, stop)
     }
 
     #[test]
@@ -149,6 +181,38 @@ pub(super) mod tests {
         ending.join().expect("no panic");
         thread::sleep(Duration::from_millis(1200));
         assert!(!left.exists());
+    }
+
+    #[test]
+    fn what_a_failed_command_has_left_is_gone_and_what_another_has_stays() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let left = scratch.path().join("left");
+        let leaves = |status: u8| format!("(sleep 0.4; touch {}) & exit {status}", left.display());
+        for task in [Task::Pause, Task::Done] {
+            let error = about().run(task, &leaves(7), Output::Inherited, None).expect_err("7");
+            assert!(error.to_string().ends_with("exit status: 7"), "{error}");
+            thread::sleep(Duration::from_millis(700));
+            assert!(!left.exists(), "what the {task} command has left");
+        }
+        assert_eq!(run(&leaves(0), None), Ok(()));
+        thread::sleep(Duration::from_millis(1000));
+        assert!(left.exists(), "it is what the command was to start");
+    }
+
+    #[test]
+    fn a_command_that_is_prepared_does_nothing_before_it_is_told_to() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let begun = scratch.path().join("begun");
+        let command = format!("touch {}; test -z \"$(cat)\" && test \"$LVPIPE_SOURCE\" = vg/vm1", begun.display());
+        let mut running = about().prepare(Task::Pause, &command).expect("started");
+        thread::sleep(Duration::from_millis(100));
+        assert!(!begun.exists());
+        begin(&mut running);
+        assert_eq!(wait(&mut running, Task::Pause, &command, None), Ok(()));
+        assert!(begun.exists());
+        let mut never = about().prepare(Task::Pause, "true").expect("started");
+        drop(never.take_stdin());
+        assert!(wait(&mut never, Task::Pause, "true", None).is_err(), "nobody is there to tell it to");
     }
 
     #[test]

@@ -12,8 +12,9 @@ mod fields;
 mod order;
 mod pause;
 pub mod plan;
+mod running;
 
-pub use commands::{About, Output};
+pub use commands::{About, Output, Task};
 pub use course::{Audience, Carrying, Course, Downtime, Places, RoundReport};
 pub use fields::JSON_FIELDS;
 pub use order::{Order, Switched};

@@ -2,13 +2,15 @@
 //!
 //! In: the pause and the unpause command. Out: a guard ([`Paused`]). Whatever ends the migration while it is held runs
 //! the unpause command, once: an error, a panic, a signal, and SIGKILL too. For that there is a watchman, a shell whose
-//! standard input ends when this process does. From [`Paused::hold`] on, which is before anything on the far side may
+//! standard input ends when this process does. While the pause command runs the watchman knows its process group, and ends
+//! that before: it would pause for good what was just let go on. From [`Paused::hold`] on, which is before anything on the far side may
 //! run, only [`Paused::undo`] does so, by somebody who knows that nothing runs there: two that run would destroy each
 //! other's data.
 
+use std::io::{self, Write};
 use std::process::{Child, Stdio};
 
-use super::commands::{About, Output};
+use super::commands::{self, About, Output, Task};
 use crate::error::{Error, Result, Status};
 use crate::stop::Stop;
 
@@ -23,11 +25,29 @@ pub struct Pause {
     pub about: About,
 }
 
+/// What the watchman does. He hears of process groups that are to be ended before he acts, one a line, or 0 for none, and
+/// acts when his standard input ends. One that is told to end has two seconds for that; of one that is killed after that
+/// nobody does anything any more, even if it is not gone yet.
+const WATCH: &str = r#"
+group=0
+while read -r heard; do group=$heard; done
+echo "lvpipe: migrate was killed while $LVPIPE_SOURCE was paused: unpausing it" >&2
+if [ "$group" -gt 0 ] && kill -TERM -"$group"; then
+    tries=40
+    while [ $tries -gt 0 ] && [ -n "$(sed -n "s/^.*) [^ZX] [0-9]* $group .*/alive/p" /proc/[0-9]*/stat)" ]; do
+        tries=$((tries - 1))
+        sleep 0.05
+    done
+    kill -KILL -"$group" && sleep 0.1
+fi 2>/dev/null
+exec sh -c "$UNDO" </dev/null
+"#;
+
 /// The volume's user stands still. Dropped, it goes on, unless the point of no return has been passed.
 #[derive(Debug)]
 pub struct Paused {
     pause: Pause,
-    watchman: Option<Child>,
+    watchman: Option<Watchman>,
     /// Whether it is undone when nobody says anything else.
     is_undone_by_itself: bool,
 }
@@ -38,10 +58,9 @@ impl Pause {
     /// # Errors
     /// The command's failure; what ended the run. With what became of the undoing.
     pub fn begin(self, stop: &Stop) -> Result<Paused> {
-        let watchman = self.undo.as_deref().map(|undo| watch(&self.about, undo)).transpose()?;
-        let paused = Paused { pause: self, watchman, is_undone_by_itself: true };
-        let Pause { command, about, .. } = &paused.pause;
-        match about.run("pause", command, Output::Inherited, Some(stop)) {
+        let watchman = self.undo.as_deref().map(|undo| Watchman::start(&self.about, undo)).transpose()?;
+        let mut paused = Paused { pause: self, watchman, is_undone_by_itself: true };
+        match paused.run_command(stop) {
             Ok(()) => Ok(paused),
             Err(error) => Err(paused.undo(error)),
         }
@@ -49,6 +68,21 @@ impl Pause {
 }
 
 impl Paused {
+    /// The pause command, to its end. It does not begin before the watchman knows of it.
+    fn run_command(&mut self, stop: &Stop) -> Result<()> {
+        let Pause { command, about, .. } = &self.pause;
+        let mut running = about.prepare(Task::Pause, command)?;
+        if let Some(watchman) = &mut self.watchman {
+            watchman.tell(running.group().as_raw()).map_err(cannot_watch)?;
+        }
+        commands::begin(&mut running);
+        let paused = commands::wait(&mut running, Task::Pause, command, Some(stop));
+        if let Some(watchman) = &mut self.watchman {
+            watchman.tell(0).map_err(cannot_watch)?;
+        }
+        paused
+    }
+
     /// From here on it is not undone by itself.
     pub fn hold(&mut self) {
         self.is_undone_by_itself = false;
@@ -70,18 +104,14 @@ impl Paused {
         let Some(undo) = undo else {
             return Err(Error::new(Status::Io, "no --unpause command is given", "", ""));
         };
-        let undone = about.run("unpause", undo, Output::Inherited, None);
+        let undone = about.run(Task::Unpause, undo, Output::Inherited, None);
         // Only now: where this process is killed meanwhile, it is tried once more.
         self.dismiss();
         undone
     }
 
     fn dismiss(&mut self) {
-        if let Some(mut watchman) = self.watchman.take() {
-            // Killed before its standard input ends, which is when it would act.
-            let _ = watchman.kill();
-            let _ = watchman.wait();
-        }
+        self.watchman.take().into_iter().for_each(Watchman::dismiss);
     }
 }
 
@@ -95,17 +125,34 @@ impl Drop for Paused {
     }
 }
 
-/// Starts the watchman.
-fn watch(about: &About, undo: &str) -> Result<Child> {
-    let script = "read -r never; \
-                  echo \"lvpipe: migrate was killed while $LVPIPE_SOURCE was paused: unpausing it\" >&2; \
-                  exec sh -c \"$UNDO\" </dev/null";
-    let mut shell = about.shell(script);
-    shell
-        .env("UNDO", undo)
-        .stdin(Stdio::piped())
-        .spawn()
-        .map_err(|e| Error::io("cannot start the watchman", "sh", &e))
+/// Who unpauses when nobody else can.
+#[derive(Debug)]
+struct Watchman {
+    shell: Child,
+}
+
+impl Watchman {
+    fn start(about: &About, undo: &str) -> Result<Self> {
+        let mut shell = about.shell(WATCH);
+        let shell = shell.env("UNDO", undo).stdin(Stdio::piped()).spawn().map_err(cannot_watch)?;
+        Ok(Watchman { shell })
+    }
+
+    /// This group is to be ended before he acts; 0 for none.
+    fn tell(&mut self, group: i32) -> io::Result<()> {
+        self.shell.stdin.as_mut().map_or(Ok(()), |stdin| writeln!(stdin, "{group}"))
+    }
+
+    /// He is not needed any more.
+    fn dismiss(mut self) {
+        // Killed before his standard input ends, which is when he would act.
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+fn cannot_watch(why: io::Error) -> Error {
+    Error::io("cannot start the watchman", "sh", &why)
 }
 
 #[cfg(test)]
@@ -170,15 +217,41 @@ mod tests {
         assert!(error.to_string().contains("vg/vm1 is still paused: the unpause command failed"), "{error}");
     }
 
+    /// What the end of the process that has the pipe comes to.
+    fn left_alone(mut watchman: Watchman) {
+        drop(watchman.shell.stdin.take());
+        watchman.shell.wait().expect("it ends");
+    }
+
     #[test]
     fn the_watchman_lets_it_go_on_when_nobody_else_can() {
         let (scratch, note) = scene();
-        let mut watchman = watch(&about(), &note("unpause")).expect("started");
+        let mut watchman = Watchman::start(&about(), &note("unpause")).expect("started");
+        // One that has ended.
+        watchman.tell(i32::MAX).expect("it hears");
+        watchman.tell(0).expect("it hears");
         thread::sleep(Duration::from_millis(100));
         assert_eq!(log(scratch.path()), "");
-        // What the end of the process that has the pipe comes to.
-        drop(watchman.stdin.take());
-        watchman.wait().expect("it ends");
+        left_alone(watchman);
         assert_eq!(log(scratch.path()), "unpause\n");
+    }
+
+    #[test]
+    fn the_watchman_ends_a_pause_command_that_still_runs_before_he_lets_it_go_on() {
+        for deaf in ["", "trap '' TERM; "] {
+            let (scratch, note) = scene();
+            let command = format!("{deaf}{}; sleep 3; {}; true", note("pausing"), note("paused"));
+            let mut pausing = about().prepare(Task::Pause, &command).expect("started");
+            let mut watchman = Watchman::start(&about(), &note("unpause")).expect("started");
+            watchman.tell(pausing.group().as_raw()).expect("it hears");
+            commands::begin(&mut pausing);
+            while log(scratch.path()).is_empty() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            left_alone(watchman);
+            assert!(pausing.wait(None).expect("it has ended").is_some_and(|status| !status.success()));
+            thread::sleep(Duration::from_millis(1500));
+            assert_eq!(log(scratch.path()), "pausing\nunpause\n");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::collect::{Collecting, collect, refuse};
 use crate::engine::recv::Receiving;
 use crate::error::{Error, Result, Status};
 use crate::journal::{About as JournalAbout, Journal};
-use crate::migrate::{About, Output, Switched};
+use crate::migrate::{About, Output, Switched, Task};
 use crate::progress::{Figures, Role};
 use crate::stop::Stop;
 use crate::volume::{
@@ -144,7 +144,7 @@ impl<'a> Migration<'a> {
             Err(error) => return tell(not_switched(&error)),
         };
         // Nothing may end the command from here: what it has done by then, nobody would know.
-        match done.map_or(Ok(()), |done| about.run("done", done, Output::ToStderr, None)) {
+        match done.map_or(Ok(()), |done| about.run(Task::Done, done, Output::ToStderr, None)) {
             Ok(()) => {
                 let told = tell(Switched::Yes);
                 left_behind(handed_over.tidy().as_slice());

@@ -6,7 +6,7 @@ use super::patience::Patience;
 use super::{Course, Downtime, Places};
 use crate::error::{Error, Result, Status};
 use crate::link::Dial;
-use crate::migrate::{About, Order, Output, Paused, Switched};
+use crate::migrate::{About, Order, Output, Paused, Switched, Task};
 use crate::stop::Stop;
 
 impl Course<'_> {
@@ -90,7 +90,7 @@ impl Course<'_> {
     fn resume(&self) -> Result<()> {
         let Places { resume, pause, .. } = &self.places;
         let Some(resume) = resume else { return Ok(()) };
-        pause.about.run("resume", resume, Output::Inherited, None).map_err(|error| {
+        pause.about.run(Task::Resume, resume, Output::Inherited, None).map_err(|error| {
             let About { source, target, host } = &pause.about;
             error
                 .also(format!("all of {source} is in {target} at {host}: resume it there"))
