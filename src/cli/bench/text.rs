@@ -7,8 +7,8 @@ use crate::engine::Compress;
 use crate::measure::estimate::{Estimate, StageName};
 use crate::measure::figures::{Far, Machine, Report, Target, Transfer};
 
-/// How wide a sentence may become: as the tables are.
-const WIDTH: usize = 100;
+/// Columns that prose is wrapped at; a command line is not, for it is to be copied.
+const COLUMNS: usize = 100;
 
 /// All of it.
 pub(super) fn report(report: &Report) -> String {
@@ -36,26 +36,23 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out)?;
     write_estimates(out, report)?;
-    writeln!(out)?;
-    for line in wrapped(&report.bottleneck, WIDTH) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out, "\n  {}", report.command)
+    writeln!(out, "\n{}\n\n  {}", wrapped(&report.bottleneck), report.command)
 }
 
-/// The words in lines of at most `width` characters; one that is longer has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_string()),
+/// Prose in lines of [`COLUMNS`] at most, but for a word that is longer.
+fn wrapped(prose: &str) -> String {
+    let (mut text, mut column) = (String::new(), 0);
+    for word in prose.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 {
+            let fits = column + 1 + width <= COLUMNS;
+            text.push(if fits { ' ' } else { '\n' });
+            column = if fits { column + 1 } else { 0 };
         }
+        text += word;
+        column += width;
     }
-    lines
+    text
 }
 
 fn write_target(out: &mut String, target: &Target) -> std::fmt::Result {
@@ -173,15 +170,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_are_as_wide_as_the_tables_at_most() {
-        let word = "processors";
-        let text = [word; 40].join(" ");
-        let lines = wrapped(&text, WIDTH);
-        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
-        assert_eq!(lines.join(" "), text);
-        assert_eq!(lines.len(), 5, "nine to a line: {lines:?}");
-        assert_eq!(wrapped(&"x".repeat(120), WIDTH), ["x".repeat(120)]);
-        assert_eq!(wrapped("", WIDTH), [""; 0]);
+    fn prose_is_wrapped_between_words_and_nothing_is_lost() {
+        let widest = "1023 MiB/s";
+        let sentence = format!(
+            "The processors of a-host.with.a.long-name.example.org are the bottleneck, at {widest}; --digest blake3 \
+             would make that {widest}. A link would be, below 1000.0 Gbit/s."
+        );
+        assert!(sentence.chars().count() > 120, "what a terminal would wrap amid a word");
+        let text = wrapped(&sentence);
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert_eq!((text.lines().count(), text.replace('\n', " ")), (2, sentence));
+        // Exactly as wide as there are columns; one more; a word that is wider by itself.
+        let (half, long) = ("x".repeat(COLUMNS / 2), "y".repeat(COLUMNS + 1));
+        assert_eq!(wrapped(&format!("{half} {}", &half[1..])).lines().count(), 1);
+        assert_eq!(wrapped(&format!("{half} {half}")).lines().count(), 2);
+        assert_eq!(wrapped(&format!("a {long} b")), format!("a\n{long}\nb"));
+        assert_eq!(wrapped(""), "");
     }
 
     #[test]
