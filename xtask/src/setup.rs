@@ -57,7 +57,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("python3", "its http.client reads a volume, its http.server is pulled from", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("qemu-utils", "qemu-img, which lvpipe is compared with", &[Bench]),
-    ("systemd", "systemd-analyze, which checks the units", &[Test]),
+    ("systemd", "systemd-analyze, which checks the units", &[Test, Package]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),
     ("tmux", "a terminal for the bar's tests", &[Test]),
     ("wget", "reads a volume over HTTP", &[Test]),
