@@ -31,6 +31,7 @@ use Task::{Bench, Demo, Package, Test};
 /// Debian's packages, what each is for, and the tasks that need it.
 const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("aria2", "reads a volume over HTTP in parallel", &[Bench, Test]),
+    ("binutils", "strip, for what goes into the lab's machine", &[Test]),
     ("busybox-static", "the lab's shell and small tools", &[Test]),
     ("cpio", "packs the lab's initramfs", &[Test]),
     ("curl", "reads a volume over HTTP", &[Bench, Test]),
