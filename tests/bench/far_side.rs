@@ -40,7 +40,7 @@ impl Here {
     }
 
     fn bench(&self, args: &[&str], url: &str) -> Command {
-        self.bench_for(3, args, url)
+        self.bench_for(2, args, url)
     }
 
     fn bench_for(&self, seconds: u32, args: &[&str], url: &str) -> Command {
@@ -159,7 +159,7 @@ fn what_goes_wrong_there_is_told_here() {
 fn a_signal_ends_both_sides() {
     let here = Here::working();
     // Amid each of the stages: the far side's own, which would take minutes, and the links'.
-    for (seconds, patience) in [(600, 1500), (8, 6500)] {
+    for (seconds, patience) in [(600, 1500), (4, 3300)] {
         let patience = Duration::from_millis(patience);
         let running = start(here.bench_for(seconds, &[], &here.url("copy")).stdout(Stdio::null()));
         wait_until("it is started", || here.scratch.path().join("pids").exists());

@@ -5,6 +5,7 @@ use lvpipe::http::volume_map::VolumeMap;
 use sha2::{Digest, Sha256};
 
 use crate::image::{Image, scratch_in_memory};
+use crate::process::wait_until;
 use crate::server::{Reply, Server, serve_openly};
 
 const KIB: u64 = 1 << 10;
@@ -151,5 +152,6 @@ fn a_file_that_changes_is_not_served_any_more() {
     for path in ["/disk.img", "/disk.img/parts/0", "/disk.img/map", "/disk.img/parts?first=0&last=1"] {
         assert_eq!(server.get(path, &[]).status, 410, "{path}");
     }
-    assert!(server.running.said().contains("it changed while it was served"), "{}", server.running.said());
+    let words = "it changed while it was served";
+    wait_until(words, || server.running.said().contains(words));
 }

@@ -15,7 +15,7 @@ use crate::image::{Image, names, scratch_in_memory};
 use crate::process::{LVPIPE, Ran, Running, lvpipe, start, wait_until};
 
 const MIB: u64 = 1 << 20;
-const PROMPTLY: Duration = Duration::from_secs(6);
+const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// Where a transfer over ssh happens, and what stands for ssh.
 struct Here {
@@ -193,7 +193,7 @@ fn a_signal_ends_whoever_waits_for_a_greeting() {
         let sending = start(&mut here.send_to(&here.url("copy"), &[]));
         wait_until("it is started", || !here.pids().is_empty());
         sending.signal(SIGINT);
-        sending.end_within(Duration::from_secs(3)).expect_failure(130, &["ended: SIGINT"]);
+        sending.end_within(PROMPTLY).expect_failure(130, &["ended: SIGINT"]);
         here.assert_all_have_ended();
     }
 }

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -142,6 +143,28 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
         from.read_to_end(&mut bytes).expect("a pipe can be read");
         bytes
     })
+}
+
+/// Does this with each item, with up to `at_once` of them at a time; what came of it, in the items' order. For what
+/// takes time and not the processors.
+pub fn side_by_side<I: Sync, T: Send>(at_once: usize, items: &[I], run: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let done = Mutex::new(Vec::new());
+    let next = Mutex::new(items.iter().enumerate());
+    thread::scope(|scope| {
+        for _ in 0..at_once.min(items.len()) {
+            scope.spawn(|| {
+                // One that panics leaves the others to their end, and then the scope panics.
+                let take = || next.lock().expect("no panic while it is held").next();
+                while let Some((number, item)) = take() {
+                    let outcome = run(item);
+                    done.lock().expect("no panic while it is held").push((number, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no panic while it was held");
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 /// Waits for a child; one that hangs is killed, and fails the test.

@@ -1,20 +1,21 @@
 //! What is seen: status line, summary, log file, in mbuffer's format.
 
-use crate::pair::{BOTH, Outcome, Place, bytes};
+use crate::pair::{BOTH, Outcome, Place, bytes, side_by_side};
 
 #[test]
 fn status_and_summary_look_the_same() {
     let input = bytes(3_000_000);
-    for line in ["-s 64k -R 1M -i in", "-s 64k -R 1M", "-s 64k -R 1M -o a -o -"] {
-        let mut shapes = Vec::new();
-        for program in BOTH {
-            let place = Place::new();
-            place.write("in", &input);
-            let mut shape = place.line(program, line, &input).expect(0).shape();
-            // How many status lines there are is a matter of time.
-            shape.dedup();
-            shapes.push(shape);
-        }
+    let lines = ["-s 64k -R 1M -i in", "-s 64k -R 1M", "-s 64k -R 1M -o a -o -"];
+    let runs: Vec<_> = lines.iter().flat_map(|line| BOTH.map(|program| (program, line))).collect();
+    let shapes = side_by_side(runs.len(), &runs, |(program, line)| {
+        let place = Place::new();
+        place.write("in", &input);
+        let mut shape = place.line(*program, line, &input).expect(0).shape();
+        // How many status lines there are is a matter of time.
+        shape.dedup();
+        shape
+    });
+    for (line, shapes) in lines.iter().zip(shapes.chunks(BOTH.len())) {
         assert_eq!(shapes[0], shapes[1], "{line}");
         assert!(shapes[0].iter().any(|line| line.starts_with("in @ ")), "{line}: {:?}", shapes[0]);
     }
@@ -32,20 +33,18 @@ fn a_status_line_begins_with_a_carriage_return_and_the_last_is_ended() {
 
 #[test]
 fn the_log_file_has_messages_status_and_summary() {
-    for program in BOTH {
-        for (line, status, summary) in
-            [("", true, true), ("-q", true, true), ("-Q", false, false), ("-v 2", false, true)]
-        {
-            let place = Place::new();
-            place.write("log", b"old");
-            let outcome = place.line(program, &format!("-l log -s 64k -R 1M {line}"), &bytes(1_500_000)).expect(0);
-            let log = String::from_utf8(place.read("log")).expect("text");
-            assert!(!log.contains("old"));
-            assert_eq!(log.contains("mbuffer: in @ "), status, "{program:?} {line}: {log}");
-            assert_eq!(log.lines().any(|line| line.starts_with("summary: ")), summary, "{program:?} {line}: {log}");
-            assert_eq!(outcome.err.contains("summary: "), line != "-q", "{outcome}");
-        }
-    }
+    let lines = [("", true, true), ("-q", true, true), ("-Q", false, false), ("-v 2", false, true)];
+    let runs: Vec<_> = lines.iter().flat_map(|line| BOTH.map(|program| (program, line))).collect();
+    side_by_side(runs.len(), &runs, |&(program, &(line, status, summary))| {
+        let place = Place::new();
+        place.write("log", b"old");
+        let outcome = place.line(program, &format!("-l log -s 64k -R 1M {line}"), &bytes(1_500_000)).expect(0);
+        let log = String::from_utf8(place.read("log")).expect("text");
+        assert!(!log.contains("old"));
+        assert_eq!(log.contains("mbuffer: in @ "), status, "{program:?} {line}: {log}");
+        assert_eq!(log.lines().any(|line| line.starts_with("summary: ")), summary, "{program:?} {line}: {log}");
+        assert_eq!(outcome.err.contains("summary: "), line != "-q", "{outcome}");
+    });
 }
 
 #[test]

@@ -22,9 +22,21 @@ fn stuck(place: &Place, program: Program, line: &str, input: Vec<u8>) -> (Child,
     let mut stdin = child.stdin.take().expect("a pipe");
     let other = std::os::fd::AsFd::as_fd(&stdin).try_clone_to_owned().expect("another handle");
     thread::spawn(move || drop(stdin.write_all(&input)));
-    // Time to start, to take signals, and to fill what can be filled.
-    thread::sleep(Duration::from_millis(700));
+    let start = Instant::now();
+    while !catches(&child, Signal::SIGINT) {
+        assert!(start.elapsed() < PROMPT, "{line}: it does not take signals");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Time to fill what can be filled.
+    thread::sleep(Duration::from_millis(300));
     (child, ChildStdin::from(other))
+}
+
+/// Whether it has said what to do on this signal: proc_pid_status(5).
+fn catches(child: &Child, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it is not waited for yet");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a line of status");
+    u64::from_str_radix(caught.trim(), 16).expect("a mask") & (1 << (signal as i32 - 1)) != 0
 }
 
 fn signal(child: &Child, signal: Signal) {

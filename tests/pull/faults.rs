@@ -82,7 +82,7 @@ fn a_connection_that_goes_silent_is_given_up() {
 
 #[test]
 fn a_connection_that_crawls_does_not_hold_up_the_others() {
-    let plan = after_the_first(|n| if n == 1 { Fault::Crawl(200_000) } else { Fault::None });
+    let plan = after_the_first(|n| if n == 1 { Fault::Crawl(1_000_000) } else { Fault::None });
     let (_, ran) = through(&["--insecure"], &["-n", "8"], false, plan);
     assert!(ran.status.success());
 }

@@ -22,7 +22,8 @@ fn arrives(args: &[&str], connections: &[&str]) {
     let scratch = scratch_on_disk();
     let (source, image) = (scratch.path().join("image"), gappy());
     image.write(&source);
-    let server: Server = serve(args, &source);
+    // Not auto, which would not compress for links that are faster than a machine which has much else to do.
+    let server: Server = serve(&[&["--compress", "zstd:1"], args].concat(), &source);
     for count in connections {
         let target = scratch.path().join(format!("copy{count}"));
         let ran = run(&mut server.pull(&["-n", count, "--progress", "json"], &target)).expect_ok();

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 
@@ -24,7 +25,8 @@ fn start_half<'a>(stream: &'a [u8], target: &Path) -> (Running, ChildStdin, &'a 
     let (half, rest) = stream.split_at(stream.len() / 2);
     writer.write_all(half).expect("it reads");
     let partial = target.with_extension("partial");
-    wait_until("it has begun", || partial.exists());
+    // Not before something is in it is it the receiver's for good.
+    wait_until("it has begun", || fs::metadata(&partial).is_ok_and(|found| found.blocks() > 0));
     (running, writer, rest)
 }
 

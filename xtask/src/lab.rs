@@ -58,6 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     let _alone = lock(&directory)?;
     let kernel = kernel::provide(&directory.join("kernel"))?;
     let base = image::base(&directory, &kernel)?;
+    let lvpipe = image::slim(&lvpipe, &directory)?;
     let boot = |directory: &Path, plan: &str, start: &mut dyn FnMut(Parts) -> Result<()>| {
         fs::create_dir_all(directory)?;
         let overlay = image::overlay(directory, &lvpipe, &lab, plan)?;

@@ -31,6 +31,7 @@ use Task::{Bench, Demo, Package, Test};
 /// Debian's packages, what each is for, and the tasks that need it.
 const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("aria2", "reads a volume over HTTP in parallel", &[Bench, Test]),
+    ("binutils", "strip, for what goes into the lab's machine", &[Test]),
     ("busybox-static", "the lab's shell and small tools", &[Test]),
     ("cpio", "packs the lab's initramfs", &[Test]),
     ("curl", "reads a volume over HTTP", &[Bench, Test]),
@@ -57,7 +58,7 @@ const PACKAGES: &[(&str, &str, &[Task])] = &[
     ("python3", "its http.client reads a volume, its http.server is pulled from", &[Test]),
     ("qemu-system-x86", "boots the lab's kernel", &[Test]),
     ("qemu-utils", "qemu-img, which lvpipe is compared with", &[Bench]),
-    ("systemd", "systemd-analyze, which checks the units", &[Test]),
+    ("systemd", "systemd-analyze, which checks the units", &[Test, Package]),
     ("thin-provisioning-tools", "thin_restore makes metadata, thin_dump is the oracle", &[Bench, Test]),
     ("tmux", "a terminal for the bar's tests", &[Test]),
     ("wget", "reads a volume over HTTP", &[Test]),

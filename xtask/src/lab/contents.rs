@@ -64,6 +64,7 @@ pub const TOOLS: &[Program] = &[
     program("dpkg-deb", "dpkg"),
     program("apt-get", "apt"),
     program("ldd", "libc-bin"),
+    program("strip", "binutils"),
 ];
 
 /// The names under which `lvm` is called.

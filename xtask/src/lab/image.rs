@@ -41,6 +41,13 @@ pub fn base(directory: &Path, kernel: &Kernel) -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// The program without what only a debugger wants: that would be most of what each boot unpacks.
+pub fn slim(program: &Path, directory: &Path) -> Result<PathBuf> {
+    let slim = directory.join("lvpipe");
+    run_command(Command::new("strip").args(["--strip-debug", "-o"]).arg(&slim).arg(program))?;
+    Ok(slim)
+}
+
 /// The overlay archive for one boot: `lvpipe`, what is in tests/lab, and the plan that its init reads.
 pub fn overlay(directory: &Path, lvpipe: &Path, lab: &Path, plan: &str) -> Result<PathBuf> {
     let mut tree = Tree::default();

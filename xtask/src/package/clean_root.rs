@@ -31,6 +31,11 @@ impl CleanRoot {
         Ok(root)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Puts a file into it, under its own name in /tmp.
     pub fn take(&self, file: &Path) -> Result<String> {
         let name = file.file_name().context("a file")?.to_string_lossy().into_owned();

@@ -1,6 +1,7 @@
 //! The packages in use: installed, asked, upgraded, switched, removed; and nothing of them is left.
 
 mod alternative;
+mod units;
 mod upgrade;
 
 use std::fs;
@@ -19,6 +20,7 @@ pub fn run(root: &CleanRoot, packages: &Packages, older: &Packages, released: bo
     let real = real_mbuffer(root)?;
     root.run(&format!("dpkg -i {}", newer.lvpipe))?;
     is_complete(root)?;
+    units::are_accepted(root)?;
     does_its_work(root)?;
     if released {
         names_its_commit(root)?;
