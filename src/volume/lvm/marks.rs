@@ -6,6 +6,8 @@
 
 use std::fs;
 
+use sha2::{Digest, Sha256};
+
 use super::LogicalVolume;
 use crate::error::{Error, Result, Status};
 
@@ -24,6 +26,9 @@ impl LogicalVolume {
     }
 }
 
+/// The name of a machine that is its own, but for clones: machine-id(5).
+const MACHINE_ID: &str = "/etc/machine-id";
+
 /// The marks of this host since it booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -32,18 +37,21 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Asks the kernel: gethostname(2), and boot_id of random(4).
+    /// Asks the kernel: gethostname(2), and boot_id of random(4); and the system, which may not say which machine it is.
     pub(super) fn of_this_boot() -> Result<Self> {
         let host = nix::unistd::gethostname()
             .map_err(|why| Error::io("cannot tell the name of this host", "", &why.into()))?;
         let boot_id = "/proc/sys/kernel/random/boot_id";
         let boot = fs::read_to_string(boot_id).map_err(|why| Error::io("cannot read", boot_id, &why))?;
-        Ok(Marks::new(&host.to_string_lossy(), &boot))
+        let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
+        Ok(Marks::new(&host.to_string_lossy(), machine.trim(), &boot))
     }
 
-    fn new(host: &str, boot: &str) -> Self {
+    /// A group of volumes can be shared by hosts of one name, and by clones of one machine: both have to agree.
+    fn new(host: &str, machine: &str, boot: &str) -> Self {
+        let machine = if machine.is_empty() { String::new() } else { format!(".{}", hashed(machine)) };
         Marks {
-            host: format!("lvpipe.host.{}", allowed(host)),
+            host: format!("lvpipe.host.{}{machine}", allowed(host)),
             boot: format!("lvpipe.boot.{}", allowed(boot.trim())),
         }
     }
@@ -57,6 +65,12 @@ impl Marks {
     pub(super) fn is_of_an_earlier_boot(&self, lv: &LogicalVolume) -> bool {
         lv.has_tag(TEMPORARY) && lv.has_tag(&self.host) && !lv.has_tag(&self.boot)
     }
+}
+
+/// A machine's id is its own business: machine-id(5) asks that others see no more of it than a hash.
+fn hashed(machine: &str) -> String {
+    let hash = Sha256::new().chain_update("lvpipe host ").chain_update(machine).finalize();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A tag that no other LV bears: 128 random bits.
@@ -89,8 +103,25 @@ mod tests {
 
     #[test]
     fn tags_hold_only_what_lvm_allows() {
-        let marks = Marks::new("h\u{f6}st 1", "0123-ab\n");
+        let marks = Marks::new("h\u{f6}st 1", "", "0123-ab\n");
         assert_eq!(marks.all(), ["lvpipe.temporary", "lvpipe.host.h_st_1", "lvpipe.boot.0123-ab"]);
+        let marks = Marks::new("host", "0123456789abcdef0123456789abcdef", "b");
+        assert_eq!(marks.host, "lvpipe.host.host.4f15199606a95063", "another version finds it");
+    }
+
+    #[test]
+    fn what_another_machine_has_made_is_not_this_ones_even_if_it_has_its_name() {
+        let earlier = |host, machine| {
+            let tags = Marks::new(host, machine, "earlier").all().map(String::from).to_vec();
+            LogicalVolume { tags, ..super::super::tests::volume("vg", "left") }
+        };
+        let ours = Marks::new("host", "0123", "now");
+        assert!(ours.is_of_an_earlier_boot(&earlier("host", "0123")));
+        for (host, machine) in [("host", "4567"), ("clone", "0123"), ("host", "")] {
+            assert!(!ours.is_of_an_earlier_boot(&earlier(host, machine)), "{host} {machine}");
+        }
+        let nameless = Marks::new("host", "", "now");
+        assert!(nameless.is_of_an_earlier_boot(&earlier("host", "")), "a system that does not say");
     }
 
     #[test]
