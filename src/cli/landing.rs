@@ -72,6 +72,10 @@ impl Destination<'_> {
             }
         };
         let OpenTarget { target, held, in_place, journal: place, mut notices } = open;
+        if let (true, Some(base), Some(name)) = (self.assume_base, &arrival.base, self.target) {
+            let name = name.display();
+            notices.insert(0, format!("it is taken on trust that {name} holds {base}, and nothing else"));
+        }
         let mut landed =
             Landed { held, journal: None, in_place, is_delta: prelude.is_delta(), digest: prelude.digest };
         let mut holds: Option<Arc<dyn Holds>> = None;

@@ -134,7 +134,7 @@ impl Replicate {
 
     fn source(&self, lvm: &Lvm) -> Result<LogicalVolume> {
         let refused = |why: &str| {
-            Error::usage("cannot replicate", self.source.display(), why)
+            Error::guard("cannot replicate", self.source.display(), why)
                 .way_out("lvpipe send copies any volume, in full")
         };
         let found = self.source.to_str().map_or(Ok(None), |name| lvm.resolve(name))?;

@@ -14,7 +14,7 @@ pub enum Order {
         /// Where.
         target: TargetName,
     },
-    /// Take back what was written to the target: give it what this snapshot of it holds.
+    /// Take back what was written to the target: give it what this snapshot of it holds. What the user should know.
     PutBack {
         /// Which target.
         target: TargetName,

@@ -18,8 +18,8 @@ use crate::stop::Stop;
 use crate::usedmap::{Extent, UsedMap};
 use crate::volume::lvm::{Kept, Lvm};
 use crate::volume::{
-    Arrival, Expected, HeldForSource, OpenSource, OpenTarget, Since, Source, SourceOptions, Standing, State,
-    Target, What, open_source, open_target,
+    Arrival, Expected, OpenSource, OpenTarget, Since, Source, SourceOptions, Standing, State, Target, What,
+    open_source, open_target,
 };
 
 /// What is read and written in one go.
@@ -29,11 +29,11 @@ const PIECE: u64 = 1 << 20;
 /// so a run that was killed then is not taken for a delta that broke off, nor what was written to it for a part of one.
 const PUT_BACK: &str = "put-back";
 
-/// Puts a thin target back to what a snapshot of it holds.
+/// Puts a thin target back to what a snapshot of it holds; what the user should know.
 ///
 /// # Errors
 /// A guard's where there is no such snapshot, or somebody has the target open; LVM's, or the system's.
-pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<()> {
+pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<Vec<String>> {
     let lvm = Lvm::default();
     let volume = thin(&lvm, target)?;
     let gone = || Error::guard("cannot put back", &target.name, "its snapshot is gone");
@@ -45,13 +45,15 @@ pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<()> {
     let expected = Expected { arrival: Some(&arrival), size: Some(snapshot.volume.size), ..Expected::default() };
     // From here on nobody else has it open, so what differs does not change.
     let name = volume.full_name();
-    let OpenTarget { target: open, held, .. } = open_target(name.as_ref(), expected, stop)?;
+    let OpenTarget { target: open, held, mut notices, .. } = open_target(name.as_ref(), expected, stop)?;
     match copy(&snapshot, &name, open, stop) {
-        Ok(()) => held.keep().map(drop),
-        Err(error) => {
-            held.abandon();
-            Err(error)
+        Ok(told) => {
+            notices.extend(told);
+            notices.extend(held.keep()?);
+            Ok(notices)
         }
+        // What is left there is told with what failed.
+        Err(error) => Err(held.abandon().into_iter().fold(error, Error::also)),
     }
 }
 
@@ -63,11 +65,13 @@ pub(super) fn state_of(kept: &Kept) -> Option<State> {
     }
 }
 
-/// Copies to the target what the snapshot has otherwise; the target is on stable storage then, and closed.
-fn copy(snapshot: &Kept, name: &str, target: Arc<dyn Target>, stop: &Stop) -> Result<()> {
+/// Copies to the target what the snapshot has otherwise; the target is on stable storage then, and closed. What the user
+/// should know.
+fn copy(snapshot: &Kept, name: &str, target: Arc<dyn Target>, stop: &Stop) -> Result<Vec<String>> {
     let options =
         SourceOptions { since: Some(Since::Volume(name.into())), no_snapshot: true, ..Default::default() };
-    let OpenSource { what, held, .. } = open_source(snapshot.volume.full_name().as_ref(), &options, stop)?;
+    let OpenSource { what, held, mut notices, .. } =
+        open_source(snapshot.volume.full_name().as_ref(), &options, stop)?;
     let copied = match what {
         What::Volume { source, map, discarded: Some(discarded) } => {
             copy_maps(&*source, &*target, &map, &discarded, stop)
@@ -75,8 +79,13 @@ fn copy(snapshot: &Kept, name: &str, target: Arc<dyn Target>, stop: &Stop) -> Re
         _ => Err(Error::guard("cannot put back", name, "it is not known what has changed")),
     };
     drop(target);
-    let release = |held: HeldForSource| held.release().map(drop);
-    copied.and_then(|()| release(held))
+    match copied {
+        Ok(()) => {
+            notices.extend(held.release()?);
+            Ok(notices)
+        }
+        Err(error) => Err(held.abandon().into_iter().fold(error, Error::also)),
+    }
 }
 
 fn copy_maps(

@@ -43,7 +43,7 @@ pub struct Arrival {
     pub base: Option<State>,
     /// What the target holds afterwards, if that has a name.
     pub state: Option<State>,
-    /// Whether the user says that the target holds the base.
+    /// Whether it is taken on trust that the target holds the base.
     pub assume_base: bool,
     /// Whether it goes on with a transfer that broke off, if there is one to go on with.
     pub resumes: bool,
@@ -75,17 +75,16 @@ impl Lineage {
     /// A guard's, with a reason of its own for each case; or when it cannot be read or kept.
     pub(super) fn begin(&mut self, stop: &Stop) -> Result<Vec<String>> {
         let Some(base) = self.arrival.base.clone() else { return self.keep(None).map(|()| Vec::new()) };
-        let mut notices = Vec::new();
-        if self.arrival.assume_base {
-            notices.push(format!("it is taken on trust that {} holds {base}, and nothing else", self.name));
+        let notice = if self.arrival.assume_base {
             self.before = Some((base, Mark::Unknown));
+            None
         } else {
-            notices.extend(self.check(&base, stop)?);
-        }
+            self.check(&base, stop)?
+        };
         if self.in_place {
             self.keep_between(None)?;
         }
-        Ok(notices)
+        Ok(notice.into_iter().collect())
     }
 
     /// Notes that a snapshot of the target, to which the delta was applied, is about to take its place. The target is

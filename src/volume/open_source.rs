@@ -268,6 +268,7 @@ fn open_lv(lvm: &Lvm, volume: &LogicalVolume, options: &SourceOptions, stop: &St
         [&volume.path, &path].into_iter().filter_map(|path| fs::metadata(path).ok()).collect();
     let base = base.map(|base| Base { volume: base, new_was_made_read_only: read_volume.was_made_read_only() });
     let (what, seen) = open_device(&path, &name, options, base.as_ref(), stop)?;
+    base.as_ref().map_or(Ok(()), |base| source_maps::check_base(lvm, &base.volume))?;
     notices.extend(seen.notices);
     let origin = Origin {
         name: name.clone(),

@@ -97,6 +97,16 @@ pub(super) fn base_of(lvm: &Lvm, volume: &LogicalVolume, base: &std::ffi::OsStr)
     Ok(found)
 }
 
+/// After the maps were read: refuses what they tell if the base's device may have been another's by then. LVM gives the
+/// id of one that was removed to the next that is made.
+pub(super) fn check_base(lvm: &Lvm, base: &LogicalVolume) -> Result<()> {
+    if lvm.has_its_device(base)? {
+        return Ok(());
+    }
+    let why = "it was removed, or got another device, just now";
+    Err(Error::guard("cannot tell what changed", base.full_name(), why).way_out("run it again with another base"))
+}
+
 fn not_thin(base: &LogicalVolume) -> Error {
     Error::usage("cannot tell what changed", base.full_name(), "the base is no thin volume")
 }

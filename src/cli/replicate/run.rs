@@ -92,7 +92,8 @@ impl Run<'_> {
             First::Full => Ok(None),
             First::Delta { base } => self.near.by_uuid(kept, &base).map(Some),
             First::PutBack { to, base } => {
-                let () = self.ask(Order::PutBack { target: self.target.clone(), to })?;
+                let notices: Vec<String> = self.ask(Order::PutBack { target: self.target.clone(), to })?;
+                self.say(notices.iter().map(|notice| format!("there: {notice}")));
                 self.near.by_uuid(kept, &base).map(Some)
             }
             First::Rest { snapshot } => {

@@ -49,7 +49,7 @@ impl Marks {
 
     /// A group of volumes can be shared by hosts of one name, and by clones of one machine: both have to agree.
     fn new(host: &str, machine: &str, boot: &str) -> Self {
-        let machine = (!machine.is_empty()).then(|| format!(".{}", hashed(machine))).unwrap_or_default();
+        let machine = if machine.is_empty() { String::new() } else { format!(".{}", hashed(machine)) };
         Marks {
             host: format!("lvpipe.host.{}{machine}", allowed(host)),
             boot: format!("lvpipe.boot.{}", allowed(boot.trim())),

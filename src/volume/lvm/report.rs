@@ -129,6 +129,17 @@ impl Lvm {
     }
 }
 
+impl Lvm {
+    /// Whether an LV is still there, with the device in its pool that it had.
+    ///
+    /// # Errors
+    /// When LVM cannot be asked.
+    pub fn has_its_device(&self, volume: &LogicalVolume) -> Result<bool> {
+        let place = |volume: &LogicalVolume| (volume.vg.clone(), volume.pool.clone(), volume.thin_id);
+        Ok(self.find_by_uuid(&volume.uuid)?.is_some_and(|now| place(&now) == place(volume)))
+    }
+}
+
 /// A string in a selection. Names that LVM allows hold no quotes; one that does would end the string early, so
 /// none is let through.
 pub(super) fn quoted(text: &str) -> String {

@@ -265,6 +265,19 @@ fn a_volume_is_deactivated_by_its_id_and_not_another_that_has_its_name_by_now() 
     assert_eq!((is_active(&fake, "renamed"), is_active(&fake, "kept")), (false, true), "by the next run");
 }
 
+#[test]
+fn a_volume_that_is_replaced_by_another_does_not_have_its_device_any_more() {
+    let fake = Fake::new();
+    let base = fake.lv("base", "Vwi---tz-k", "-");
+    let has_its_device = |volume: &LogicalVolume| fake.lvm.has_its_device(volume).expect("asked");
+    assert!(has_its_device(&base));
+    assert!(!has_its_device(&LogicalVolume { thin_id: Some(3), ..base.clone() }), "it was merged");
+    fs::write(fake.path("base"), "Vwi---tz-k\n-\nid-other\n").expect("written");
+    assert!(!has_its_device(&base), "another of its name");
+    fs::remove_file(fake.path("base")).expect("removed");
+    assert!(!has_its_device(&base), "gone");
+}
+
 /// An LV that a run activates and that somebody else opens then.
 fn opened_meanwhile(fake: &Fake) -> Activation {
     let inactive = fake.lv("kept", "Vwi---tz-k", "-");

@@ -53,7 +53,7 @@ same /dev/b/plain
 umount /mnt
 
 step 'sources that are none'
-exits 2 lvpipe replicate --rsh "$RSH" b/plain ssh://far/b/copy
+exits 4 lvpipe replicate --rsh "$RSH" b/plain ssh://far/b/copy
 says err 'it is no thin volume'
-exits 2 lvpipe replicate --rsh "$RSH" /dev/null ssh://far/b/copy
+exits 4 lvpipe replicate --rsh "$RSH" /dev/null ssh://far/b/copy
 says err 'it is no logical volume'
