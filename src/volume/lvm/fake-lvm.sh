@@ -57,16 +57,26 @@ lvcreate)
     if [ -e "volumes/${last%/*}/$name" ]; then echo "Logical Volume \"$name\" already exists" >&2; exit 5; fi
     printf 'Vwi-a-tz-k\n%s\n' "${tags%,}" > "volumes/${last%/*}/$name";;
 lvchange)
-    file=volumes/$last
-    { read -r attributes; read -r tags; } < "$file"
-    case " $* " in
-        *" --activate=y "*) attributes=Vwi-a-tz-k;;
-        *" --activate=n "*)
-            case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
-            attributes=Vwi---tz-k;;
-        *" --deltag "*) tags=-;;
-    esac
-    printf '%s\n%s\n' "$attributes" "$tags" > "$file";;
+    selection=$(option --select "$@")
+    for file in "volumes/$last" "volumes/$last"/*; do
+        [ -f "$file" ] || continue
+        if [ -n "$selection" ] && ! selected "$file" "$selection"; then continue; fi
+        { read -r attributes; read -r tags; } < "$file"
+        case " $* " in
+            *" --activate=y "*) attributes=Vwi-a-tz-k;;
+            *" --activate=n "*)
+                case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
+                attributes=Vwi---tz-k;;
+        esac
+        for tag in $(option --deltag "$@"); do
+            tags=$(echo ",$tags," | sed "s/,$tag,/,/; s/^,//; s/,\$//")
+        done
+        for tag in $(option --addtag "$@"); do
+            tags=${tags#-}
+            tags=${tags:+$tags,}$tag
+        done
+        printf '%s\n%s\n' "$attributes" "${tags:--}" > "$file"
+    done;;
 lvremove)
     selection=$(option --select "$@")
     for file in "volumes/$last"/*; do
