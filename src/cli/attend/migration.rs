@@ -141,7 +141,10 @@ impl<'a> Migration<'a> {
         match commander.with_signs_of_life(|| self.give_away(done, about)) {
             Ok(handed_over) => {
                 let told = tell(Switched::Yes);
-                left_behind(handed_over.tidy().as_slice());
+                // Without a command, a sender that does not hear of it goes on itself: the mark stays then.
+                if told.is_ok() || done.is_some() {
+                    left_behind(handed_over.tidy().as_slice());
+                }
                 told
             }
             Err(not) => tell(not),

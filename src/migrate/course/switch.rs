@@ -94,8 +94,8 @@ impl Course<'_> {
             Err(error) if done.is_none() => {
                 let target = &pause.about.target;
                 let left = format!(
-                    "{target} there may have all of the volume, and nobody uses it: what was made for this is there \
-                     still if it bears the tag lvpipe.incomplete, or is a file, and is to be removed before the next try"
+                    "{target} there may have all of the volume, and nobody uses it: if it was made for this, look \
+                     whether it is left, and remove it before the next try"
                 );
                 Err(paused.undo(error.also(left)))
             }
@@ -104,8 +104,7 @@ impl Course<'_> {
                 Err(error
                     .also("whether the done command has run there nobody knows: look at the far side")
                     .also(format!(
-                        "{} there, if it was made for this, bears the tag lvpipe.incomplete: go on there and take that \
-                         off, or remove it before the next try",
+                        "if {} was made for this, it bears the tag lvpipe.incomplete unless the command ended well",
                         pause.about.target
                     ))
                     .also(format!("if {source} is in use there, it must not be here; if not, unpause it here"))
