@@ -169,12 +169,12 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l insecure -d 'Send
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l pause -d 'What makes the source\'s user stand still, here: from its end on nobody writes' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l pause -d 'What makes the source\'s user stand still, here: from its end on nobody writes. If somebody does, it is not switched' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l unpause -d 'What lets the source\'s user go on, here, when the migration fails after the pause command has begun. Without it the source stays paused then' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l done -d 'What uses the volume on the far side, there, when it has all of it. If it fails, the source goes on' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l done -d 'What uses the volume on the far side, there, when it has all of it. If it fails, what it has started is ended and the source goes on' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l resume -d 'What is to be done when the far side has taken over, here. If it fails, the far side has taken over all the same' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l downtime -d 'Pause when what is left would take no longer than this, besides what the commands take' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l max-downtime -d 'Where the source is written so fast that it cannot be brought down to --downtime, pause for no longer than this; else give up, with the source as if nothing had been [default: however long]' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l max-downtime -d 'Where the source is written so fast that it cannot be brought down to --downtime, pause for no longer than this; else give up, with the source as if nothing had been. If the last of it is not on the far side so long after the pause has begun, the source goes on too [default: however long]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
 blake3\t'BLAKE3: several times faster on processors without'

@@ -34,6 +34,9 @@ use migration::{Migration, consider};
 /// How often it is looked whether the sender is still there.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How often the sender hears that an order is still being carried out for which somebody stands still.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// Do what `lvpipe migrate`, `lvpipe replicate` or `lvpipe bench` on the other side says: it starts this over ssh
 #[derive(Debug, Args)]
 pub struct Attend {
@@ -120,11 +123,31 @@ impl Commander {
     /// # Errors
     /// When the sender is gone.
     pub(super) fn answer<A: Serialize>(&self, done: Result<A>, stop: &Stop) -> Result<()> {
-        let reply = match done {
-            Ok(answer) => Reply::Done(answer),
-            Err(error) => Reply::Failed { status: error.status().code(), reason: error.to_string() },
-        };
-        let reply = serde_json::to_vec(&reply).map_err(|e| lost(&e.into(), stop))?;
+        self.reply(
+            &match done {
+                Ok(answer) => Reply::Done(answer),
+                Err(error) => Reply::Failed { status: error.status().code(), reason: error.to_string() },
+            },
+            stop,
+        )
+    }
+
+    /// Does something, with a sign of life every now and then. Where the sender does not take those, it is no reason to
+    /// do it any less.
+    fn with_signs_of_life<T>(&self, work: impl FnOnce() -> T) -> T {
+        let ended = Stop::new();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while ended.sleep(SIGN_OF_LIFE).is_ok() && self.reply(&Reply::<()>::Working, &ended).is_ok() {}
+            });
+            let result = work();
+            ended.fail(Error::new(Status::Io, "it is over", "", ""));
+            result
+        })
+    }
+
+    fn reply<A: Serialize>(&self, reply: &Reply<A>, stop: &Stop) -> Result<()> {
+        let reply = serde_json::to_vec(reply).map_err(|e| lost(&e.into(), stop))?;
         self.turns.say(&reply, stop).map_err(|e| lost(&e, stop))
     }
 

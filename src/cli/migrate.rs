@@ -53,7 +53,7 @@ pub struct Migrate {
     #[arg(long)]
     create: bool,
 
-    /// What makes the source's user stand still, here: from its end on nobody writes
+    /// What makes the source's user stand still, here: from its end on nobody writes. If somebody does, it is not switched
     #[arg(long, value_name = "COMMAND", help_heading = "Commands")]
     pause: String,
 
@@ -62,7 +62,8 @@ pub struct Migrate {
     #[arg(long, value_name = "COMMAND", help_heading = "Commands")]
     unpause: Option<String>,
 
-    /// What uses the volume on the far side, there, when it has all of it. If it fails, the source goes on
+    /// What uses the volume on the far side, there, when it has all of it. If it fails, what it has started is ended and
+    /// the source goes on
     #[arg(long, value_name = "COMMAND", help_heading = "Commands")]
     done: Option<String>,
 
@@ -75,7 +76,8 @@ pub struct Migrate {
     downtime: Patience,
 
     /// Where the source is written so fast that it cannot be brought down to --downtime, pause for no longer than this;
-    /// else give up, with the source as if nothing had been [default: however long]
+    /// else give up, with the source as if nothing had been. If the last of it is not on the far side so long after the
+    /// pause has begun, the source goes on too [default: however long]
     #[arg(long, value_name = "TIME", help_heading = "Downtime")]
     max_downtime: Option<Patience>,
 

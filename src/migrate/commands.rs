@@ -6,12 +6,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use super::relay::Relay;
 use super::running::Running;
 use crate::command::{KEY_VARIABLE, TOKEN_VARIABLE};
 use crate::error::{Error, Result, Status};
@@ -60,12 +60,13 @@ impl fmt::Display for Task {
     }
 }
 
-/// Where a command's standard output goes.
+/// Where a command's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// To this process's own.
+    /// To where this process's own goes.
     Inherited,
-    /// To standard error, where standard output carries something else.
+    /// To standard error, where standard output carries something else. What the command has started and left does not
+    /// hold that: see [`relay`](super::relay).
     ToStderr,
 }
 
@@ -93,10 +94,18 @@ impl About {
     pub fn run(&self, task: Task, command: &str, output: Output, stop: Option<&Stop>) -> Result<()> {
         let failed = |e: io::Error| cannot_run(task, command, &e);
         let mut shell = self.shell(command);
+        let mut relay = None;
         if output == Output::ToStderr {
-            shell.stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
+            let (way, to) = Relay::start().map_err(failed)?;
+            shell.stdout(to.try_clone().map_err(failed)?).stderr(to);
+            relay = Some(way);
         }
-        wait(&mut Running::start(&mut shell).map_err(failed)?, task, command, stop)
+        let mut running = Running::start(&mut shell).map_err(failed)?;
+        // It has the ends of the pipe.
+        drop(shell);
+        let ended = wait(&mut running, task, command, stop);
+        relay.into_iter().for_each(Relay::end);
+        ended
     }
 
     /// A command whose group is told of before it does anything: it begins when [told to](begin), and ends where it is
@@ -197,6 +206,25 @@ pub(super) mod tests {
         assert_eq!(run(&leaves(0), None), Ok(()));
         thread::sleep(Duration::from_millis(1000));
         assert!(left.exists(), "it is what the command was to start");
+    }
+
+    #[test]
+    fn what_a_command_has_left_does_not_hold_standard_error_and_may_go_on_writing() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let (held, left) = (scratch.path().join("held"), scratch.path().join("left"));
+        let command = format!(
+            "readlink /proc/self/fd/2 >{}; (sleep 0.6; echo late >&2 && touch {}) & echo 'it said this'",
+            held.display(),
+            left.display()
+        );
+        let begun = Instant::now();
+        assert_eq!(about().run(Task::Done, &command, Output::ToStderr, None), Ok(()));
+        assert!(begun.elapsed() < Duration::from_millis(500), "it is not waited for");
+        let own = std::fs::read_link("/proc/self/fd/2").expect("standard error");
+        let held = std::fs::read_to_string(held).expect("written");
+        assert!(!held.contains(&own.display().to_string()), "it has {held}, and {own:?} is lvpipe's");
+        thread::sleep(Duration::from_millis(1000));
+        assert!(left.exists(), "it was killed when it wrote");
     }
 
     #[test]

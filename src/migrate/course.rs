@@ -5,7 +5,7 @@
 //! | rounds | snapshot, delta, transfer; until the [plan](super::plan) says switch | anything | nothing: the source was only read |
 //! | ready | the far side prepares | anything | nothing |
 //! | pause | the pause command | its status; anything | unpaused |
-//! | last round | as any other | anything | unpaused |
+//! | last round | as any other | anything; the clock, where there is a limit to the downtime | unpaused |
 //! | switch | the far side's done command | its status | unpaused |
 //! | | | the far side is lost | paused: with a done command nobody knows whether it ran; without one, unpaused |
 //! | resume | the resume command | its status | paused: switched |
@@ -15,6 +15,7 @@
 //! what the far side may have done. Memory is the transfer's, and the maps of one round.
 
 mod patience;
+mod standing_still;
 mod switch;
 
 use std::sync::Arc;

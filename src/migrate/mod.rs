@@ -12,6 +12,7 @@ mod fields;
 mod order;
 mod pause;
 pub mod plan;
+mod relay;
 mod running;
 
 pub use commands::{About, Output, Task};

@@ -3,9 +3,9 @@
 //! In: the pause and the unpause command. Out: a guard ([`Paused`]). Whatever ends the migration while it is held runs
 //! the unpause command, once: an error, a panic, a signal, and SIGKILL too. For that there is a watchman, a shell whose
 //! standard input ends when this process does. While the pause command runs the watchman knows its process group, and ends
-//! that before: it would pause for good what was just let go on. From [`Paused::hold`] on, which is before anything on the far side may
-//! run, only [`Paused::undo`] does so, by somebody who knows that nothing runs there: two that run would destroy each
-//! other's data.
+//! that before: it would pause for good what was just let go on. From [`Paused::hold`] on, which is before anything on
+//! the far side may run, only [`Paused::undo`] does so, by somebody who knows that nothing runs there: two that run would
+//! destroy each other's data.
 
 use std::io::{self, Write};
 use std::process::{Child, Stdio};

@@ -16,7 +16,8 @@
 //!   user's own commands take.
 //! - Where rounds stop becoming shorter, no further one would help: when [`TRIES`] in a row have not brought the
 //!   expected time a tenth below the shortest before, the switch is next too, and it is said that it takes longer.
-//! - Unless the user has said that it may not: then it is given up.
+//! - Unless the user has said that it may not: then it is given up. Once paused, the [course](super::Course) holds this
+//!   limit by the clock.
 //!
 //! Each round but [`TRIES`] in a row shortens the expected time by a tenth, so that there is an end to them.
 
@@ -78,6 +79,11 @@ impl Plan {
     /// it takes no longer than `most`, if that is given.
     pub fn new(limit: Duration, most: Option<Duration>) -> Self {
         Plan { limit, most, pace: None, besides: None, rounds: 0, best: None, tried: 0 }
+    }
+
+    /// How long it may take at the most, if the user has said.
+    pub fn most(&self) -> Option<Duration> {
+        self.most
     }
 
     /// Counts a round.

@@ -11,9 +11,12 @@
 //! drop; close the rounds' sources before.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use nix::sys::stat::{major, minor};
 
 use super::lvm::{LogicalVolume, Lvm, TemporarySnapshot};
 use super::open_source::{clean_up, state};
@@ -75,6 +78,8 @@ struct Taken {
     device: u32,
     size: u64,
     state: State,
+    /// What the kernel had counted as written to the LV when the snapshot was there, in bytes.
+    written_by_then: Option<u64>,
 }
 
 impl Rounds {
@@ -150,6 +155,7 @@ impl Rounds {
     pub fn next(&mut self, stop: &Stop) -> Result<Round> {
         self.wait_for_removal();
         let snapshot = TemporarySnapshot::take(&self.lvm, &self.volume, &self.reservations)?;
+        let written_by_then = written_to(&self.volume);
         let volume = snapshot.volume();
         let thin = self.thin.snapshot_at(&volume.path)?;
         if thin.size != self.thin.size {
@@ -170,7 +176,7 @@ impl Rounds {
             state: Some(state.clone()),
             base: self.last.as_ref().map(|last| last.state.clone()),
         };
-        let taken = Taken { device: thin.device, size: thin.size, state, snapshot };
+        let taken = Taken { device: thin.device, size: thin.size, state, snapshot, written_by_then };
         self.earlier.extend(self.last.replace(taken).map(|before| before.snapshot));
         Ok(Round { source, map: Arc::new(map), discarded: discarded.map(Arc::new), origin, notices })
     }
@@ -200,6 +206,13 @@ impl Rounds {
         let found = delta_of_thin_device(&self.thin, base, SNAPSHOTS, &self.reservations, stop)?;
         let Delta { written, discarded } = found.delta;
         Ok(Pending { written: written.used_bytes(), discarded: discarded.used_bytes() })
+    }
+
+    /// How many bytes the kernel has seen written to the LV since the last snapshot was there. It costs nothing to ask. What was written while it was being taken is not in this: a file system that is mounted is frozen then,
+    /// and writes its superblock when it thaws. `None` where the kernel does not tell.
+    pub fn written_since_last(&self) -> Option<u64> {
+        let then = self.last.as_ref()?.written_by_then?;
+        Some(written_to(&self.volume)?.saturating_sub(then))
     }
 
     /// Begins to remove the snapshots but the last, beside what the caller does next. Not while somebody waits for
@@ -245,6 +258,15 @@ struct Compared {
     discarded: Option<UsedMap>,
     untouched: Option<u64>,
     notices: Vec<String>,
+}
+
+/// What has been written to an LV's device since it exists, in bytes: the seventh field of its `stat`, in sectors of 512
+/// bytes, see Documentation/block/stat.rst of the kernel. Discards are counted elsewhere.
+fn written_to(volume: &LogicalVolume) -> Option<u64> {
+    let device = std::fs::metadata(&volume.path).ok()?.rdev();
+    let stat = format!("/sys/dev/block/{}:{}/stat", major(device), minor(device));
+    let stat = std::fs::read_to_string(stat).ok()?;
+    stat.split_whitespace().nth(6)?.parse::<u64>().ok()?.checked_mul(512)
 }
 
 /// Refuses what cannot be read in rounds, or need not be.

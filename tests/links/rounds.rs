@@ -1,11 +1,16 @@
 //! The rounds of a migration, at their far side: a file that gets its name at the switch, and nothing before.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use lvpipe::error::{Result, Status};
 use lvpipe::migrate::{About, Order, Switched};
 use lvpipe::usedmap::Extent;
 use lvpipe::wire::Lineage;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::image::Image;
 use crate::session::Scene;
@@ -80,6 +85,34 @@ fn a_file_has_its_name_from_the_switch_on_and_what_all_rounds_brought() {
         assert!(copy[three..].iter().all(|byte| *byte == 0), "what was discarded");
         assert_eq!(fs::read(migration.scene.path("copy.seen")).expect("the command had it"), copy);
     }
+}
+
+#[test]
+fn while_the_done_command_runs_there_are_signs_of_life_and_of_one_that_is_stopped_there_are_none() {
+    let migration = Migration::new(true);
+    migration.two_rounds();
+    let Scene { session, stop, .. } = &migration.scene;
+    session.ask::<()>(&Order::Ready, stop).expect("ready");
+    let about = About { source: "vg/vm1".into(), target: "copy".into(), host: "somewhere".into() };
+    let order = Order::Switch { done: Some("sleep 2.5; sleep 2.5".into()), about };
+    let far = Pid::from_raw(migration.scene.pid().parse().expect("a number"));
+    let signs = AtomicU32::new(0);
+    // It stands still amid the command, and the command does not.
+    let sign = || {
+        if signs.fetch_add(1, Ordering::SeqCst) == 1 {
+            kill(far, Signal::SIGSTOP).expect("stopped");
+        }
+    };
+    let seen = thread::scope(|scope| {
+        let answer = scope.spawn(|| session.ask_for_long::<Switched>(&order, sign, stop));
+        thread::sleep(Duration::from_secs(6));
+        let seen = signs.load(Ordering::SeqCst);
+        kill(far, Signal::SIGCONT).expect("it goes on");
+        assert_eq!(answer.join().expect("no panic").expect("an answer"), Switched::Yes);
+        seen
+    });
+    assert_eq!(seen, 2);
+    migration.end();
 }
 
 #[test]

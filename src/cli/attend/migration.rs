@@ -138,19 +138,27 @@ impl<'a> Migration<'a> {
     pub(super) fn switch(&mut self, commander: &Commander, done: Option<&str>, about: &About) -> Result<()> {
         // Even where a signal has ended the run: this is what the other side waits for.
         let tell = |switched: Switched| commander.answer(Ok(switched), &Stop::new());
-        let handed_over = self.arriving.take().ok_or_else(nothing_there).and_then(Arriving::hand_over);
-        let handed_over = match handed_over {
-            Ok(handed_over) => handed_over,
-            Err(error) => return tell(not_switched(&error)),
-        };
-        // Nothing may end the command from here: what it has done by then, nobody would know.
-        match done.map_or(Ok(()), |done| about.run(Task::Done, done, Output::ToStderr, None)) {
-            Ok(()) => {
+        match commander.with_signs_of_life(|| self.give_away(done, about)) {
+            Ok(handed_over) => {
                 let told = tell(Switched::Yes);
-                left_behind(handed_over.tidy().as_slice());
+                // Without a command, a sender that does not hear of it goes on itself: the mark stays then.
+                if told.is_ok() || done.is_some() {
+                    left_behind(handed_over.tidy().as_slice());
+                }
                 told
             }
-            Err(error) => tell(taken_back(handed_over, &about.target, &error)),
+            Err(not) => tell(not),
+        }
+    }
+
+    /// Gives the target to the done command; or why it is not, or may not be, that command's.
+    fn give_away(&mut self, done: Option<&str>, about: &About) -> Result<HandedOver, Switched> {
+        let handed_over = self.arriving.take().ok_or_else(nothing_there).and_then(Arriving::hand_over);
+        let handed_over = handed_over.map_err(|error| not_switched(&error))?;
+        // Nothing may end the command from here: what it has done by then, nobody would know.
+        match done.map_or(Ok(()), |done| about.run(Task::Done, done, Output::ToStderr, None)) {
+            Ok(()) => Ok(handed_over),
+            Err(error) => Err(taken_back(handed_over, &about.target, &error)),
         }
     }
 

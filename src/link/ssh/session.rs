@@ -23,6 +23,8 @@ use crate::stop::Stop;
 /// What the far side answers to an order.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply<A> {
+    /// It is being done: a sign of life. More will follow.
+    Working,
     /// It is done, or this is so.
     Done(A),
     /// It is not.
@@ -73,16 +75,32 @@ impl Session {
     /// # Errors
     /// What the far side says; when it is gone, or the run has ended.
     pub fn ask<A: DeserializeOwned>(&self, order: &impl Serialize, stop: &Stop) -> Result<A> {
+        self.ask_for_long(order, || {}, stop)
+    }
+
+    /// The same with an order that takes long: `sign` is called whenever the far side says that it is still at it.
+    ///
+    /// # Errors
+    /// What the far side says; when it is gone, or the run has ended.
+    pub fn ask_for_long<A: DeserializeOwned>(
+        &self,
+        order: &impl Serialize,
+        sign: impl Fn(),
+        stop: &Stop,
+    ) -> Result<A> {
         self.say(order, stop)?;
-        let heard = self.turns.hear(stop).map_err(|e| self.lost(&e, stop))?;
-        let heard = heard.ok_or_else(|| self.lost(&io::ErrorKind::UnexpectedEof.into(), stop))?;
         let odd =
             |_| Error::stream("cannot understand far side", &self.ssh.url, "its answer is none that is known");
-        match serde_json::from_slice(&heard).map_err(odd)? {
-            Reply::Done(answer) => Ok(answer),
-            Reply::Failed { status, reason } => {
-                let status = super::remote_status(status.into());
-                Err(Error::new(status, "refused there", &self.ssh.url, reason))
+        loop {
+            let heard = self.turns.hear(stop).map_err(|e| self.lost(&e, stop))?;
+            let heard = heard.ok_or_else(|| self.lost(&io::ErrorKind::UnexpectedEof.into(), stop))?;
+            match serde_json::from_slice(&heard).map_err(odd)? {
+                Reply::Working => sign(),
+                Reply::Done(answer) => return Ok(answer),
+                Reply::Failed { status, reason } => {
+                    let status = super::remote_status(status.into());
+                    return Err(Error::new(status, "refused there", &self.ssh.url, reason));
+                }
             }
         }
     }

@@ -1,13 +1,18 @@
 //! The end of a migration: pause, the last round, the switch, and on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::patience::Patience;
+use super::standing_still::{Deadline, while_paused};
 use super::{Course, Downtime, Places};
+use crate::byte_size::ByteSize;
 use crate::error::{Error, Result, Status};
 use crate::link::Dial;
 use crate::migrate::{About, Order, Output, Paused, Switched, Task};
 use crate::stop::Stop;
+
+/// A far side that says every second that it is still there is not lost before it has missed to do so a few times.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(4);
 
 impl Course<'_> {
     /// Pauses, brings the rest over, and hands on to the far side.
@@ -15,13 +20,15 @@ impl Course<'_> {
         self.session.ask::<()>(&Order::Ready, stop)?;
         self.rounds.wait_for_removal();
         let begun = Instant::now();
-        let paused = self.places.pause.clone().begin(stop)?;
+        let deadline = Deadline::from_now(stop, self.plan.most(), &self.rounds.name());
+        let paused = self.places.pause.clone().begin(&deadline.stop)?;
         let pause = begun.elapsed();
-        let last = self.round(true, stop).and_then(|last| stop.check().map(|()| last));
-        let last = match last {
-            Ok(last) => last,
-            Err(error) => return Err(paused.undo(error)),
-        };
+        let (paused, last) = while_paused(paused, &deadline.stop, || {
+            let last = self.round(true, &deadline.stop)?;
+            self.refuse_if_written()?;
+            deadline.stop.check().map(|()| last)
+        })?;
+        drop(deadline);
         let before_done = begun.elapsed();
         let paused = self.hand_on(paused, stop)?;
         let after_done = begun.elapsed();
@@ -39,6 +46,20 @@ impl Course<'_> {
         })
     }
 
+    /// Refuses what goes on to be written after the pause: that would be lost, and two might run.
+    fn refuse_if_written(&self) -> Result<()> {
+        match self.rounds.written_since_last() {
+            None | Some(0) => Ok(()),
+            Some(bytes) => {
+                let why = format!("{} were written after the pause command had ended", ByteSize(bytes));
+                Err(Error::guard("not migrated", self.rounds.name(), why).way_out(
+                    "the pause command must not end before nobody writes any more; a file system that is mounted \
+                     here is to be frozen, with fsfreeze(8), or unmounted by it",
+                ))
+            }
+        }
+    }
+
     /// The switch. With a done command the source is not let go on by itself from the moment on at which that may run;
     /// without one, from when it is known that the far side has all.
     fn hand_on(&self, mut paused: Paused, stop: &Stop) -> Result<Paused> {
@@ -48,15 +69,12 @@ impl Course<'_> {
         if self.session.has_ended() {
             return Err(paused.undo(Error::new(Status::Io, "far side lost", name, "ssh has ended")));
         }
-        // From here on it comes to its end, whatever signals come; but a far side that is gone is not waited for.
-        let patience = match done {
-            Some(_) => Patience::after(stop, self.carrying.stall),
-            None => Patience::from_now(self.carrying.stall),
-        };
+        // From here on it comes to its end, whatever signals come; but a far side that is silent is not waited for.
+        let patience = Patience::with(stop, self.carrying.stall.max(SHORTEST_SILENCE));
         if done.is_some() {
             paused.hold();
         }
-        match self.session.ask::<Switched>(&order, &patience.stop) {
+        match self.session.ask_for_long(&order, || patience.renew(), &patience.stop) {
             Ok(Switched::Yes) => {
                 paused.hold();
                 Ok(paused)
@@ -74,13 +92,21 @@ impl Course<'_> {
                     .also(format!("{source} is still paused")))
             }
             Err(error) if done.is_none() => {
-                let left = format!("{} there may have all of the volume, and nobody uses it", pause.about.target);
+                let target = &pause.about.target;
+                let left = format!(
+                    "{target} there may have all of the volume, and nobody uses it: if it was made for this, look \
+                     whether it is left, and remove it before the next try"
+                );
                 Err(paused.undo(error.also(left)))
             }
             Err(error) => {
                 let source = &pause.about.source;
                 Err(error
                     .also("whether the done command has run there nobody knows: look at the far side")
+                    .also(format!(
+                        "if {} was made for this, it bears the tag lvpipe.incomplete unless the command ended well",
+                        pause.about.target
+                    ))
                     .also(format!("if {source} is in use there, it must not be here; if not, unpause it here"))
                     .also(format!("{source} is still paused")))
             }

@@ -5,6 +5,7 @@
 //! looks whole.
 
 use super::held::{HeldLv, remove_tagged};
+use super::marks::INCOMPLETE;
 use super::report::quoted;
 use super::resolve::is_valid;
 use super::{LogicalVolume, Lvm};
@@ -69,14 +70,16 @@ impl CreatedLv {
         self.held.keep()
     }
 
-    /// It is about to be handed over: from here on a power cut leaves it. A run that fails, or is killed, does not.
+    /// It is about to be handed over: from here on a power cut leaves it, with the mark of what is not known to be whole.
+    /// A run that fails, or is killed, does not.
     ///
     /// # Errors
     /// LVM's words.
     pub fn unmark(&self) -> Result<()> {
         let (name, own) = (self.held.full_name(), self.held.own_tag());
         let marks = self.held.tags().into_iter().filter(|tag| *tag != own);
-        let arguments: Vec<&str> = ["-qq"].into_iter().chain(marks.flat_map(|tag| ["--deltag", tag])).collect();
+        let incomplete = ["-qq", "--addtag", INCOMPLETE];
+        let arguments: Vec<&str> = incomplete.into_iter().chain(marks.flat_map(|tag| ["--deltag", tag])).collect();
         self.lvm.run("lvchange", &[&arguments[..], &[&name]].concat()).map(drop)
     }
 
@@ -120,10 +123,11 @@ impl HandedOverLv {
     /// Somebody took it: removes the last of its tags.
     ///
     /// # Errors
-    /// LVM's words. The tag does no harm.
+    /// LVM's words. The tags do no harm.
     pub fn tidy(self) -> Result<()> {
         let selection = format!("lv_tags={}", quoted(&self.own));
-        let arguments = ["-qq", "--deltag", &self.own, "--select", &selection, &self.volume.vg];
+        let arguments =
+            ["-qq", "--deltag", &self.own, "--deltag", INCOMPLETE, "--select", &selection, &self.volume.vg];
         self.lvm.run("lvchange", &arguments).map(drop)
     }
 }

@@ -59,23 +59,26 @@ lvcreate)
     if [ -e "volumes/${last%/*}/$name" ]; then echo "Logical Volume \"$name\" already exists" >&2; exit 5; fi
     printf 'Vwi-a-tz-k\n%s\n' "${tags%,}" > "volumes/${last%/*}/$name";;
 lvchange)
-    file=volumes/$last selection=$(option --select "$@")
-    if [ -n "$selection" ]; then
-        for file in "volumes/$last"/*; do
-            if [ -e "$file" ] && selected "$file" "$selection"; then break; fi
-            file=
+    selection=$(option --select "$@")
+    for file in "volumes/$last" "volumes/$last"/*; do
+        [ -f "$file" ] || continue
+        if [ -n "$selection" ] && ! selected "$file" "$selection"; then continue; fi
+        { read -r attributes; read -r tags; read -r id; } < "$file"
+        case " $* " in
+            *" --activate=y "*) attributes=Vwi-a-tz-k;;
+            *" --activate=n "*)
+                case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
+                attributes=Vwi---tz-k;;
+        esac
+        for tag in $(option --deltag "$@"); do
+            tags=$(echo ",$tags," | sed "s/,$tag,/,/; s/^,//; s/,\$//")
         done
-        [ -n "$file" ] || exit 0
-    fi
-    { read -r attributes; read -r tags; read -r id; } < "$file"
-    case " $* " in
-        *" --activate=y "*) attributes=Vwi-a-tz-k;;
-        *" --activate=n "*)
-            case $attributes in ?????o*) echo "Logical volume in use." >&2; exit 5;; esac
-            attributes=Vwi---tz-k;;
-        *" --deltag "*) tags=-;;
-    esac
-    printf '%s\n%s\n%s\n' "$attributes" "$tags" "$id" > "$file";;
+        for tag in $(option --addtag "$@"); do
+            tags=${tags#-}
+            tags=${tags:+$tags,}$tag
+        done
+        printf '%s\n%s\n%s\n' "$attributes" "${tags:--}" "$id" > "$file"
+    done;;
 lvremove)
     selection=$(option --select "$@")
     for file in "volumes/$last"/*; do

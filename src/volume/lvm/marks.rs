@@ -14,6 +14,10 @@ use crate::error::{Error, Result, Status};
 /// On every LV that lvpipe is to remove again.
 pub(super) const TEMPORARY: &str = "lvpipe.temporary";
 
+/// On an LV that was made for a target and is not lvpipe's to remove any more, until it is known that all of it is there
+/// and somebody has it.
+pub(super) const INCOMPLETE: &str = "lvpipe.incomplete";
+
 /// What all the tags begin with that `replicate` gives to the snapshots that it keeps: whose, and for whom.
 const KEPT: [&str; 2] = ["lvpipe.of=", "lvpipe.to="];
 

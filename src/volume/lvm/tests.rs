@@ -192,6 +192,28 @@ fn a_created_volume_is_removed_unless_kept_and_then_unmarked() {
 }
 
 #[test]
+fn a_created_volume_is_marked_as_incomplete_from_shortly_before_it_is_handed_over_until_somebody_has_it() {
+    let mut fake = Fake::new();
+    fake.lv("pool", "twi-aotz--", "-");
+    let tags = || fake.lvm.find("vg", "new").expect("asked").expect("there").tags;
+    let created = CreatedLv::create(&fake.lvm, "vg", "pool", "new", 4096, &fake.reservations).expect("made");
+    assert!(tags().iter().any(|tag| tag == TEMPORARY), "{:?}", tags());
+    created.unmark().expect("unmarked");
+    let is_left = || tags().len() == 2 && tags().iter().any(|tag| tag == "lvpipe.incomplete");
+    assert!(is_left(), "{:?}", tags());
+    let handed_over = created.hand_over().expect("handed over");
+    assert!(is_left(), "no LVM command is run while somebody waits: {:?}", tags());
+    handed_over.tidy().expect("tidied");
+    assert!(tags().is_empty(), "{:?}", tags());
+    assert_eq!(fake.on_record(), []);
+
+    let created = CreatedLv::create(&fake.lvm, "vg", "pool", "failed", 4096, &fake.reservations).expect("made");
+    created.unmark().expect("unmarked");
+    created.hand_over().expect("handed over").remove().expect("nobody took it");
+    assert_eq!(fake.volumes(), ["new", "pool"]);
+}
+
+#[test]
 fn a_volume_is_not_created_over_another_nor_outside_a_pool() {
     let mut fake = Fake::new();
     fake.lv("pool", "twi-aotz--", "-");
