@@ -21,7 +21,7 @@ use crate::engine::{Compress, Work, Workshop};
 use crate::error::{Error, Result};
 use crate::link::Dial;
 use crate::link::ssh::{Session, SshUrl};
-use crate::measure::estimate::{Carried, Estimate, Receiver, Way, estimate};
+use crate::measure::estimate::{Carried, Receiver, Way, estimate};
 use crate::measure::far::Wanted;
 use crate::measure::figures::{Far, FarFigures, Report, Target, Transfer, Volume, best_links};
 use crate::measure::link::{Linking, measure};
@@ -212,13 +212,16 @@ impl Bench {
             },
             target: target.as_ref().and_then(|target| target.written.as_ref()),
         };
-        let estimates = estimates(&way, far.as_ref(), destination, used);
-        let (mut bottleneck, mut command) = (String::new(), String::new());
+        let ways = ways(&way, far.as_ref(), destination);
+        let estimates: Vec<_> = match used {
+            // Whatever could be said would be said of nothing.
+            0 => Vec::new(),
+            _ => ways.iter().map(|(link, way)| estimate(way, used, *link)).collect(),
+        };
         // The last one is the one with the widest link.
-        if let Some(estimate) = estimates.last() {
-            bottleneck = advice::bottleneck(estimate, &here, far.as_ref());
-            command = self.command(destination, advice::options(estimate, &here, far.as_ref()));
-        }
+        let faster = ways.last().zip(estimates.last()).and_then(|((_, way), now)| advice::with_blake3(way, now));
+        let bottleneck = advice::bottleneck(&estimates, faster, far.as_ref());
+        let command = self.command(destination, advice::options(&estimates, faster, far.as_ref()));
         Ok(Report { volume, data, source, here, target, far, estimates, bottleneck, command })
     }
 
@@ -375,15 +378,15 @@ fn is_far(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"ssh://")
 }
 
-/// One where the way is known, else some.
-fn estimates(way: &Way<'_>, far: Option<&Far>, destination: &Destination, used: u64) -> Vec<Estimate> {
+/// The links that are estimated, in words, and the way over each: one where the way is known, else some.
+fn ways<'a>(way: &Way<'a>, far: Option<&Far>, destination: &Destination) -> Vec<(&'static str, Way<'a>)> {
     if let Some(far) = far {
         let link = best_links(&far.links).map(Carried::from);
-        return vec![estimate(&Way { link, ..*way }, used, "measured")];
+        return vec![("measured", Way { link, ..*way })];
     }
     if let Destination::Here(_) = destination {
-        return vec![estimate(way, used, "none")];
+        return vec![("none", *way)];
     }
     let assumed = |rate| Carried { rate, processor_seconds_a_byte: 0.0 };
-    ASSUMED.map(|(name, rate)| estimate(&Way { link: rate.map(assumed), ..*way }, used, name)).into()
+    ASSUMED.map(|(name, rate)| (name, Way { link: rate.map(assumed), ..*way })).into()
 }
