@@ -100,6 +100,9 @@ pub struct Target {
     pub what: String,
     /// How fast, the sync at the end included.
     pub written: Option<Transfer>,
+    /// The pool, as `vg/pool`, where it or a new volume in it was named: the volume is to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// Another machine.
