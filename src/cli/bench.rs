@@ -1,10 +1,12 @@
 //! `lvpipe bench`: how fast a volume could be moved, and what would hold it up.
 
 mod advice;
+mod destination;
+mod opened;
 mod plan;
 mod text;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use clap::Args;
 
 use super::links::LinkTimes;
 use super::patience::Patience;
-use super::shared::{Resources, SourceArgs, left_behind, name_parser, random_id};
+use super::shared::{Resources, SourceArgs, name_parser, random_id};
 use super::ssh_links::SshLinks;
 use crate::engine::spread::LinkCount;
 use crate::engine::trial::Sample;
@@ -21,7 +23,7 @@ use crate::engine::{Compress, Work, Workshop};
 use crate::error::{Error, Result};
 use crate::link::Dial;
 use crate::link::ssh::{Session, SshUrl};
-use crate::measure::estimate::{Carried, Estimate, Receiver, Way, estimate};
+use crate::measure::estimate::{Carried, Receiver, Way, estimate};
 use crate::measure::far::Wanted;
 use crate::measure::figures::{Far, FarFigures, Report, Target, Transfer, Volume, best_links};
 use crate::measure::link::{Linking, measure};
@@ -30,8 +32,10 @@ use crate::measure::target;
 use crate::migrate::Order;
 use crate::progress::StepLine;
 use crate::stop::Stop;
-use crate::volume::{NewVolume, OpenSource, SourceOptions, What, open_source};
+use crate::volume::Expected;
 use crate::wire::{DigestKind, PartSize};
+use destination::Destination;
+use opened::Opened;
 use plan::Plan;
 
 /// The parts that links are measured with: small ones, so that a slow link has something to show.
@@ -103,13 +107,6 @@ pub struct Bench {
     quiet: bool,
 }
 
-/// Where to.
-enum Destination {
-    Nowhere,
-    Here(OsString),
-    There { url: SshUrl, target: Option<String>, text: String },
-}
-
 /// What is measured of the volume.
 struct Measured {
     volume: Option<Volume>,
@@ -120,10 +117,13 @@ struct Measured {
 
 impl Bench {
     pub(super) fn run(mut self, stop: &Stop) -> Result<()> {
-        if self.destination.is_none() && self.source.as_deref().is_some_and(is_far) {
+        if self.destination.is_none() && self.source.as_deref().is_some_and(destination::is_far) {
             self.destination = self.source.take();
         }
-        let destination = self.destination()?;
+        if let Some(source) = &self.source {
+            opened::refuse_what_is_no_volume(source)?;
+        }
+        let destination = Destination::named(self.destination.as_deref())?;
         self.refuse_idle_options(&destination)?;
         let line = StepLine::new(self.quiet);
         let report = self.measure(&destination, &line, stop)?;
@@ -138,24 +138,6 @@ impl Bench {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
             _ => Ok(()),
         }
-    }
-
-    fn destination(&self) -> Result<Destination> {
-        let Some(name) = &self.destination else { return Ok(Destination::Nowhere) };
-        if !is_far(name) {
-            return Ok(Destination::Here(name.clone()));
-        }
-        let text = name.to_string_lossy().into_owned();
-        // Without a target nothing is written there.
-        let authority = text.trim_start_matches("ssh://");
-        let whole = match authority.split_once('/') {
-            None => format!("{text}/-"),
-            Some((_, "")) => format!("{text}-"),
-            Some(_) => text.clone(),
-        };
-        let url: SshUrl = whole.parse().map_err(|why: String| Error::usage("cannot measure", &text, why))?;
-        let target = Some(url.target.clone()).filter(|target| target != "-");
-        Ok(Destination::There { url, target, text })
     }
 
     fn refuse_idle_options(&self, destination: &Destination) -> Result<()> {
@@ -175,17 +157,25 @@ impl Bench {
         let measuring = Measuring { workshop: &workshop, digest: self.digest, stop };
         let plan = self.plan(destination);
         // First what may be refused, or ask for a password.
+        let opened = self.open(line, stop)?;
+        let expected = opened.as_ref().map_or(Expected::default(), Opened::expected);
+        let scratch = match destination {
+            Destination::Here(name) => Some(target::find(name, expected, stop)?),
+            Destination::Nowhere | Destination::There { .. } => None,
+        };
         let far = match destination {
-            Destination::There { url, target, .. } => Some(self.meet(url, target.as_deref(), &plan, line, stop)?),
+            Destination::There { url, target, .. } => {
+                Some(self.meet(url, target.as_deref(), expected, &plan, line, stop)?)
+            }
             Destination::Nowhere | Destination::Here(_) => None,
         };
-        let measured = self.volume(&measuring, &plan, line, stop)?;
+        let measured = self.read(opened, &measuring, &plan, line, stop)?;
         line.say("measuring this machine's processors");
         let here = measuring.processors(&measured.sample, plan.processors)?;
         let mut target: Option<Target> = None;
-        if let Destination::Here(name) = destination {
+        if let Some(scratch) = scratch {
             line.say("writing where the target would be");
-            let (found, notices) = target::measure(name, &measured.sample, self.part_size, plan.target, stop)?;
+            let (found, notices) = target::measure(scratch, &measured.sample, self.part_size, plan.target, stop)?;
             self.tell(line, &notices);
             target = Some(found);
         }
@@ -212,13 +202,17 @@ impl Bench {
             },
             target: target.as_ref().and_then(|target| target.written.as_ref()),
         };
-        let estimates = estimates(&way, far.as_ref(), destination, used);
-        let (mut bottleneck, mut command) = (String::new(), String::new());
+        let ways = ways(&way, far.as_ref(), destination);
+        let estimates: Vec<_> = match used {
+            // Whatever could be said would be said of nothing.
+            0 => Vec::new(),
+            _ => ways.iter().map(|(link, way)| estimate(way, used, *link)).collect(),
+        };
         // The last one is the one with the widest link.
-        if let Some(estimate) = estimates.last() {
-            bottleneck = advice::bottleneck(estimate, &here, far.as_ref());
-            command = self.command(destination, advice::options(estimate, &here, far.as_ref()));
-        }
+        let faster = ways.last().zip(estimates.last()).and_then(|((_, way), now)| advice::with_blake3(way, now));
+        let bottleneck = advice::bottleneck(&estimates, faster, far.as_ref());
+        let options = advice::options(&estimates, faster, far.as_ref());
+        let command = self.command(destination, target.as_ref(), options);
         Ok(Report { volume, data, source, here, target, far, estimates, bottleneck, command })
     }
 
@@ -236,6 +230,7 @@ impl Bench {
         &self,
         url: &SshUrl,
         target: Option<&str>,
+        expected: Expected<'_>,
         plan: &Plan,
         line: &StepLine,
         stop: &Stop,
@@ -246,6 +241,9 @@ impl Bench {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let wanted = Wanted {
             target: target.map(Into::into),
+            size: expected.size,
+            used: expected.used,
+            source: expected.source.map(Into::into),
             part_size: self.part_size.bytes() as u64,
             digest: self.digest.to_string(),
             processors_milliseconds: milliseconds(plan.far_processors),
@@ -256,40 +254,34 @@ impl Bench {
         Ok((session, figures))
     }
 
+    /// Opens the volume, if there is one.
+    fn open(&self, line: &StepLine, stop: &Stop) -> Result<Option<Opened>> {
+        let Some(name) = &self.source else { return Ok(None) };
+        line.say("reading the map");
+        let (opened, notices) = Opened::open(name, self.source_args.map_choice(), stop)?;
+        self.tell(line, &notices);
+        Ok(Some(opened))
+    }
+
     /// Reads the volume, if there is one; else, and where there is nothing on it, generates data.
-    fn volume(&self, measuring: &Measuring<'_>, plan: &Plan, line: &StepLine, stop: &Stop) -> Result<Measured> {
+    fn read(
+        &self,
+        opened: Option<Opened>,
+        measuring: &Measuring<'_>,
+        plan: &Plan,
+        line: &StepLine,
+        stop: &Stop,
+    ) -> Result<Measured> {
         let generated = |volume| {
             let sample = measuring.generated()?;
             Ok(Measured { volume, source: None, sample, data: "generated" })
         };
-        let Some(name) = &self.source else { return generated(None) };
-        line.say("reading the map");
-        // A sample need not be of one moment: no snapshot is taken.
-        let options =
-            SourceOptions { only_map: true, map: self.source_args.map_choice(), ..SourceOptions::default() };
-        let OpenSource { held, what, origin, notices } = open_source(name, &options, stop)?;
-        let What::Volume { source, map, .. } = what else {
-            return Err(Error::usage("cannot measure", origin.name, "a stream can be read only once"));
-        };
-        let volume = Volume {
-            name: origin.name,
-            size: map.size(),
-            used: map.used_bytes(),
-            extents: map.extents().len() as u64,
-        };
-        self.tell(line, &notices);
+        let Some(opened) = opened else { return generated(None) };
+        stop.check()?;
         line.say("reading the source");
-        let read = measuring.source(&*source, &map, plan.source);
-        // What is held goes after the source is closed.
-        drop((source, map));
-        let (moved, sample) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                left_behind(&held.abandon());
-                return Err(error);
-            }
-        };
-        self.tell(line, held.release()?.as_slice());
+        let volume = opened.volume.clone();
+        let (moved, sample, notice) = opened.read(measuring, plan.source)?;
+        self.tell(line, notice.as_slice());
         match moved {
             Some(_) => Ok(Measured { volume: Some(volume), source: moved, sample, data: "volume" }),
             None => generated(Some(volume)),
@@ -329,9 +321,10 @@ impl Bench {
     }
 
     /// What is to be typed.
-    fn command(&self, destination: &Destination, options: Vec<String>) -> String {
-        let name = |name: &OsStr| name.to_string_lossy().into_owned();
-        let source = self.source.as_deref().map_or("SOURCE".to_string(), name);
+    fn command(&self, destination: &Destination, target: Option<&Target>, options: Vec<String>) -> String {
+        let source =
+            self.source.as_deref().map_or("SOURCE".to_string(), |name| name.to_string_lossy().into_owned());
+        let new = destination.to_be_made(target.and_then(|target| target.pool.as_deref()), &source);
         let mut words = vec!["lvpipe".to_string(), "send".into(), source];
         if self.digest != DigestKind::default() {
             words.extend(["--digest".into(), self.digest.to_string()]);
@@ -340,19 +333,21 @@ impl Bench {
             words.extend(["-s".into(), format!("{}k", self.part_size.bytes() >> 10)]);
         }
         words.extend(options);
+        let create = new.is_some().then(|| "--create".to_string());
         match destination {
             Destination::Nowhere => words.push("ssh://HOST/TARGET".into()),
             Destination::Here(target) => {
-                let receiver = quoted(&["lvpipe".into(), "recv".into(), name(target)]);
-                return format!("{} | {receiver}", quoted(&words));
+                let target = new.unwrap_or_else(|| target.to_string_lossy().into_owned());
+                let receiver = ["lvpipe".into(), "recv".into()].into_iter().chain(create).chain([target]);
+                return format!("{} | {}", quoted(&words), quoted(&Vec::from_iter(receiver)));
             }
             Destination::There { url, target, text } => {
                 words.extend(self.links.words());
-                let is_new = target.as_deref().is_some_and(|target| target.parse::<NewVolume>().is_ok());
-                words.extend(is_new.then(|| "--create".into()));
-                words.push(match target {
-                    Some(_) => text.clone(),
-                    None => format!("ssh://{url}/TARGET"),
+                words.extend(create);
+                words.push(match (new, target) {
+                    (Some(new), _) => format!("ssh://{url}/{new}"),
+                    (None, Some(_)) => text.clone(),
+                    (None, None) => format!("ssh://{url}/TARGET"),
                 });
             }
         }
@@ -371,19 +366,15 @@ fn quoted(words: &[String]) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
-fn is_far(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b"ssh://")
-}
-
-/// One where the way is known, else some.
-fn estimates(way: &Way<'_>, far: Option<&Far>, destination: &Destination, used: u64) -> Vec<Estimate> {
+/// The links that are estimated, in words, and the way over each: one where the way is known, else some.
+fn ways<'a>(way: &Way<'a>, far: Option<&Far>, destination: &Destination) -> Vec<(&'static str, Way<'a>)> {
     if let Some(far) = far {
         let link = best_links(&far.links).map(Carried::from);
-        return vec![estimate(&Way { link, ..*way }, used, "measured")];
+        return vec![("measured", Way { link, ..*way })];
     }
     if let Destination::Here(_) = destination {
-        return vec![estimate(way, used, "none")];
+        return vec![("none", *way)];
     }
     let assumed = |rate| Carried { rate, processor_seconds_a_byte: 0.0 };
-    ASSUMED.map(|(name, rate)| estimate(&Way { link: rate.map(assumed), ..*way }, used, name)).into()
+    ASSUMED.map(|(name, rate)| (name, Way { link: rate.map(assumed), ..*way })).into()
 }

@@ -20,7 +20,7 @@ impl FromStr for Patience {
         let seconds = unit.and_then(|(number, seconds)| Some(number.parse::<f64>().ok()? * seconds));
         match seconds {
             Some(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Patience(Duration::from_secs_f64(seconds))),
-            _ => Err("expected a time, as in 30, 1.5s, 5m or 2h".into()),
+            _ => Err("expected a time of more than 0, as in 30, 1.5s, 5m or 2h".into()),
         }
     }
 }

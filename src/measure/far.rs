@@ -12,6 +12,7 @@ use super::target;
 use crate::engine::Workshop;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use crate::volume::Expected;
 use crate::wire::{DigestKind, PartSize};
 
 /// What is wanted of it.
@@ -19,6 +20,15 @@ use crate::wire::{DigestKind, PartSize};
 pub struct Wanted {
     /// The target that would be written, if one is named.
     pub target: Option<String>,
+    /// Bytes of the volume that it has to be fit for, if one is named.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// How many of them are used.
+    #[serde(default)]
+    pub used: Option<u64>,
+    /// Who reads it: [`identity`](crate::volume::identity).
+    #[serde(default)]
+    pub source: Option<String>,
     /// The transfer's grid, in bytes.
     pub part_size: u64,
     /// The transfer's digest.
@@ -45,13 +55,17 @@ impl Wanted {
     pub fn measure(&self, workshop: &Workshop, stop: &Stop) -> Result<FarFigures> {
         let digest = DigestKind::from_str(&self.digest, false).map_err(|_| odd(&self.digest))?;
         let measuring = Measuring { workshop, digest, stop };
-        let sample = measuring.generated()?;
         // First what may be refused.
-        let (target, notices) = match &self.target {
+        let expected =
+            Expected { source: self.source.as_deref(), size: self.size, used: self.used, ..Expected::default() };
+        let find = |name: &String| target::find(OsStr::new(name), expected, stop);
+        let scratch = self.target.as_ref().map(find).transpose()?;
+        let sample = measuring.generated()?;
+        let (target, notices) = match scratch {
             None => (None, Vec::new()),
-            Some(name) => {
+            Some(scratch) => {
                 let time = Duration::from_millis(self.target_milliseconds);
-                let (target, notices) = target::measure(OsStr::new(name), &sample, workshop.part_size, time, stop)?;
+                let (target, notices) = target::measure(scratch, &sample, workshop.part_size, time, stop)?;
                 (Some(target), notices)
             }
         };

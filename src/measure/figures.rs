@@ -19,7 +19,8 @@ pub struct Report {
     pub target: Option<Target>,
     /// The machine that the target is on, if it is another.
     pub far: Option<Far>,
-    /// How long a transfer would take; over several assumed links where none was measured.
+    /// How long a transfer would take; over several assumed links where none was measured, the widest of them last.
+    /// None where there is nothing to move.
     pub estimates: Vec<Estimate>,
     /// What holds a transfer up, in a sentence.
     pub bottleneck: String,
@@ -99,6 +100,9 @@ pub struct Target {
     pub what: String,
     /// How fast, the sync at the end included.
     pub written: Option<Transfer>,
+    /// The pool, as `vg/pool`, where it or a new volume in it was named: the volume is to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// Another machine.
@@ -141,6 +145,20 @@ impl Machine {
     pub fn at(&self, level: Option<i32>) -> Option<&Level> {
         self.levels.iter().rev().find(|at| at.level <= level)
     }
+
+    /// What it would be with another digest than the one that its levels were measured with; `None` where either of
+    /// them was not measured.
+    pub fn with_digest(&self, digest: &str) -> Option<Machine> {
+        let seconds = |name: &str| self.digests.iter().find(|at| at.digest == name).map(|at| 1.0 / at.rate);
+        let (now, then) = (seconds(&self.digest)?, seconds(digest)?);
+        // Where noise makes the digest alone slower than the digest and all else, the rest takes no time.
+        let changed = |rate: f64| 1.0 / ((1.0 / rate - now).max(0.0) + then);
+        let mut machine = Machine { digest: digest.into(), ..self.clone() };
+        for at in &mut machine.levels {
+            (at.encode, at.decode) = (changed(at.encode), changed(at.decode));
+        }
+        Some(machine)
+    }
 }
 
 /// The least number of links that carries as much as any other, but for noise; what they carry.
@@ -153,6 +171,26 @@ pub fn best_links(links: &[Links]) -> Option<&Links> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_digest_takes_its_own_time_instead() {
+        let digests =
+            [("sha256", 5e8), ("blake3", 2e9)].map(|(digest, rate)| Digested { digest: digest.into(), rate });
+        let machine = Machine {
+            lvpipe: "1".into(),
+            workers: 1,
+            digest: "sha256".into(),
+            sample: 1,
+            levels: vec![Level { level: None, remains: 1.0, encode: 4e8, decode: 6e8 }],
+            digests: digests.into(),
+            highest_level: 9,
+        };
+        let changed = machine.with_digest("blake3").expect("both are measured");
+        // 2.5 ns a byte, of which 2 were SHA-256's and 0.5 are BLAKE3's; and 1.67 ns, which is noise.
+        assert!((changed.levels[0].encode - 1e9).abs() < 1.0, "{changed:?}");
+        assert!((changed.levels[0].decode - 2e9).abs() < 1.0, "{changed:?}");
+        assert_eq!((changed.digest.as_str(), machine.with_digest("none")), ("blake3", None));
+    }
 
     #[test]
     fn the_best_number_of_links_is_the_least_that_carries_as_much() {

@@ -90,7 +90,7 @@ impl Measuring<'_> {
             lvpipe: env!("CARGO_PKG_VERSION").into(),
             workers: u32::try_from(bench.workers()).unwrap_or(u32::MAX),
             digest: self.digest.to_string(),
-            sample: sample.bytes(),
+            sample: sample.bytes_of(parts),
             levels: measured,
             digests,
             highest_level,
@@ -137,6 +137,22 @@ mod tests {
         assert!(none.remains > 1.0 && none.remains < 1.01, "headers only: {}", none.remains);
         assert!(best.remains > 0.2 && best.remains < 0.7, "{}", best.remains);
         assert_eq!((machine.at(Some(8)).map(|at| at.level), machine.at(None)), (Some(Some(7)), Some(&none)));
+    }
+
+    #[test]
+    fn however_short_the_time_all_levels_see_the_same_and_enough_of_it() {
+        let (workshop, stop) = (workshop(), Stop::new());
+        let measuring = Measuring { workshop: &workshop, digest: DigestKind::Sha256, stop: &stop };
+        let sample = measuring.generated().expect("memory");
+        let machine = measuring.processors(&sample, Duration::from_nanos(1)).expect("no signal");
+        let seen = machine.sample;
+        assert!((2 << 20..sample.bytes()).contains(&seen), "of {} MiB: {seen}", sample.bytes() >> 20);
+        // Each level's share is that of whole parts: of the same ones for all, where nothing is compressed but headers.
+        let none = machine.levels[0].remains;
+        let headers = 64.0 * (seen >> 16) as f64;
+        assert!(none > 1.0 && (none - 1.0) * seen as f64 <= headers * 2.0, "{none} of {seen}");
+        let shares: Vec<f64> = machine.levels.iter().map(|at| at.remains).collect();
+        assert!(shares.iter().skip(1).all(|share| (0.2..0.7).contains(share)), "{shares:?}");
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! to. Only a tenth of what is free is used.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use nix::sys::statvfs::statvfs;
 
 use super::lvm::{CreatedLv, LogicalVolume, Lvm};
 use super::open_source::clean_up;
-use super::open_target::{Expected, OpenTarget, open_device, refuse_new_device};
-use super::{FileTarget, HeldForTarget, NewVolume, STREAM, Target, guards};
+use super::open_target::{Expected, OpenTarget, open_device, refuse_new_device, refuse_own_source};
+use super::{FileTarget, HeldForTarget, NewVolume, STREAM, Target, block, guards};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result, Status};
 use crate::reserve::Reservations;
@@ -31,8 +31,13 @@ const LEAST: u64 = 8 << 20;
 pub enum Scratch {
     /// This.
     Ready(Box<ScratchTarget>),
-    /// Nothing, and why.
-    None(String),
+    /// Nothing.
+    None {
+        /// Why.
+        why: String,
+        /// See [`ScratchTarget::pool`].
+        pool: Option<String>,
+    },
 }
 
 /// A place to write to. The parts are dropped in this order: what is held goes after the target is closed.
@@ -45,6 +50,8 @@ pub struct ScratchTarget {
     pub what: String,
     /// What the user should know.
     pub notices: Vec<String>,
+    /// The pool, as `vg/pool`, where it or a new volume in it was named, which `recv` has to make.
+    pub pool: Option<String>,
     _held: HeldForTarget,
     created: Option<CreatedLv>,
 }
@@ -59,25 +66,33 @@ impl ScratchTarget {
     }
 }
 
-/// Finds a place where a target of this name is or would be, of `most` bytes at most.
+/// Finds a place where a target of this name is or would be, of `most` bytes at most. The target may be in use now, but
+/// must be fit for what is expected: not the source itself, large enough, and with room for what is used.
 ///
 /// # Errors
-/// What `recv` would say of such a target; what the system or LVM says.
-pub fn scratch_for(name: &OsStr, most: u64, stop: &Stop) -> Result<Scratch> {
+/// A guard's, for a target that is not fit; else what `recv` would say of it, and what the system or LVM says.
+pub fn scratch_for(name: &OsStr, most: u64, expected: Expected<'_>, stop: &Stop) -> Result<Scratch> {
     if name == STREAM {
-        return Ok(Scratch::None("a pipe is as fast as who reads it".into()));
+        return Ok(nothing("a pipe is as fast as who reads it"));
     }
     let lvm = Lvm::default();
     if let Some(name) = name.to_str() {
         if let Some(volume) = lvm.resolve(name)? {
-            return beside_lv(&lvm, &volume, most, stop);
+            return beside_lv(&lvm, &volume, most, expected, stop);
         }
         let is_in_directory = Path::new(name).parent().is_some_and(|parent| parent.is_dir());
         if let Some(new) = name.parse::<NewVolume>().ok().filter(|_| !is_in_directory) {
-            return in_pool(&lvm, new.vg(), new.pool(), most, stop);
+            let pool = format!("{}/{}", new.vg(), new.pool());
+            if lvm.find(new.vg(), new.name())?.is_some() {
+                let name = format!("{}/{}", new.vg(), new.name());
+                return Err(Error::guard("target refused", &name, "there is such a volume already")
+                    .way_out(format!("name another one, or {name} itself")));
+            }
+            return in_pool(&lvm, new.vg(), new.pool(), Some(pool), most, expected, stop);
         }
     }
     let (path, name) = (Path::new(name), &*name.to_string_lossy());
+    let mut own = 0;
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             refuse_new_device(path, name)?;
@@ -89,23 +104,39 @@ pub fn scratch_for(name: &OsStr, most: u64, stop: &Stop) -> Result<Scratch> {
                 .way_out(format!("name a file in it: {name}/NAME")));
         }
         Ok(found) if found.file_type().is_block_device() => {
-            return Ok(Scratch::None(format!("{name} is there already, and would be overwritten")));
+            refuse_own_source(name, expected, &found)?;
+            let device = File::open(path).map_err(|e| guards::cannot_open("target", name, &e))?;
+            let size = block::size(&device).map_err(|e| guards::cannot_open("target", name, &e))?;
+            guards::refuse_if_smaller(name, size, expected.size.unwrap_or(0))?;
+            return Ok(nothing(format!("{name} is there already, and would be overwritten")));
         }
-        Ok(found) if !found.is_file() => return Ok(Scratch::None("it is neither a file nor a volume".into())),
-        Ok(_) => {}
+        Ok(found) if !found.is_file() => return Ok(nothing("it is neither a file nor a volume")),
+        Ok(found) => {
+            refuse_own_source(name, expected, &found)?;
+            own = found.blocks() * 512;
+        }
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    in_directory(directory, name, most)
+    in_directory(directory, name, own, most, expected)
 }
 
-fn in_directory(directory: &Path, name: &str, most: u64) -> Result<Scratch> {
+fn nothing(why: impl Into<String>) -> Scratch {
+    Scratch::None { why: why.into(), pool: None }
+}
+
+/// `own`: what the target holds already, which it would hold no more.
+fn in_directory(directory: &Path, name: &str, own: u64, most: u64, expected: Expected<'_>) -> Result<Scratch> {
     let failed = |e: nix::errno::Errno| guards::cannot_open_file(name, &e.into());
     let system = statvfs(directory).map_err(failed)?;
     #[allow(clippy::useless_conversion, reason = "their types are the platform's")]
     let free = u64::from(system.blocks_available()).saturating_mul(u64::from(system.fragment_size()));
     let shown = directory.display();
+    if let Some(used) = expected.used.filter(|used| *used > free.saturating_add(own)) {
+        let why = format!("{shown} has only {} free, the source uses {}", ByteSize(free), ByteSize(used));
+        return Err(Error::guard("target refused", name, why).way_out("make room there, or name another target"));
+    }
     let Some(room) = room(free, most) else {
-        return Ok(Scratch::None(format!("{shown} has only {} free", ByteSize(free))));
+        return Ok(nothing(format!("{shown} has only {} free", ByteSize(free))));
     };
     let target = Arc::new(FileTarget::unnamed(directory, name)?);
     Ok(Scratch::Ready(Box::new(ScratchTarget {
@@ -113,21 +144,42 @@ fn in_directory(directory: &Path, name: &str, most: u64) -> Result<Scratch> {
         room,
         what: format!("a scratch file in {shown}"),
         notices: Vec::new(),
+        pool: None,
         _held: HeldForTarget::default(),
         created: None,
     })))
 }
 
-fn beside_lv(lvm: &Lvm, volume: &LogicalVolume, most: u64, stop: &Stop) -> Result<Scratch> {
+fn beside_lv(lvm: &Lvm, volume: &LogicalVolume, most: u64, expected: Expected<'_>, stop: &Stop) -> Result<Scratch> {
+    let name = volume.full_name();
+    if volume.is_thin_pool() {
+        return in_pool(lvm, &volume.vg, &volume.name, Some(name), most, expected, stop);
+    }
+    if volume.is_read_only() {
+        return Err(guards::read_only(&name));
+    }
+    if let Ok(metadata) = fs::metadata(&volume.path) {
+        refuse_own_source(&name, expected, &metadata)?;
+    }
+    guards::refuse_if_smaller(&name, volume.size, expected.size.unwrap_or(0))?;
     match &volume.pool {
-        _ if volume.is_thin_pool() => in_pool(lvm, &volume.vg, &volume.name, most, stop),
-        Some(pool) if volume.is_thin() => in_pool(lvm, &volume.vg, pool, most, stop),
-        _ => Ok(Scratch::None(format!("{} is there already, and would be overwritten", volume.full_name()))),
+        Some(pool) if volume.is_thin() => in_pool(lvm, &volume.vg, pool, None, most, expected, stop),
+        _ => Ok(nothing(format!("{name} is there already, and would be overwritten"))),
     }
 }
 
-/// A temporary thin volume: on record before it is made, and marked in LVM too.
-fn in_pool(lvm: &Lvm, vg: &str, pool: &str, most: u64, stop: &Stop) -> Result<Scratch> {
+/// A temporary thin volume: on record before it is made, and marked in LVM too. A pool may grow, and an LV in it may
+/// hold much of the source already, so what is short of room is a notice, as `recv` gives it. `new`: the pool in which
+/// the target itself is to be made.
+fn in_pool(
+    lvm: &Lvm,
+    vg: &str,
+    pool: &str,
+    new: Option<String>,
+    most: u64,
+    expected: Expected<'_>,
+    stop: &Stop,
+) -> Result<Scratch> {
     let reservations = Reservations::open();
     let mut notices = clean_up(lvm, &reservations, stop)?;
     stop.check()?;
@@ -143,16 +195,21 @@ fn in_pool(lvm: &Lvm, vg: &str, pool: &str, most: u64, stop: &Stop) -> Result<Sc
             total.saturating_sub(used).saturating_mul(thin.pool.chunk_bytes)
         }
     };
+    if let Some(used) = expected.used.filter(|used| *used > free) {
+        let (free, used) = (ByteSize(free), ByteSize(used));
+        notices.push(format!("pool {vg}/{pool} has only {free} free, the source uses {used}: it may run full"));
+    }
     let Some(room) = room(free, most) else {
         notices.extend(created.abandon());
         let why = format!("pool {vg}/{pool} has only {} free", ByteSize(free));
-        return Ok(Scratch::None([vec![why], notices].concat().join("; ")));
+        return Ok(Scratch::None { why: [vec![why], notices].concat().join("; "), pool: new });
     };
     let OpenTarget { target, held, notices: more, .. } =
         open_device(&path, &created.volume().full_name(), Expected::default(), stop)?;
     notices.extend(more);
     let what = format!("a temporary thin volume in {vg}/{pool}");
-    Ok(Scratch::Ready(Box::new(ScratchTarget { target, room, what, notices, _held: held, created: Some(created) })))
+    let created = Some(created);
+    Ok(Scratch::Ready(Box::new(ScratchTarget { target, room, what, notices, pool: new, _held: held, created })))
 }
 
 /// A tenth of what is free, if that is enough to tell anything.
@@ -163,12 +220,11 @@ fn room(free: u64, most: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     fn ready(name: &Path) -> ScratchTarget {
-        match scratch_for(name.as_os_str(), 16 << 20, &Stop::new()).expect("a place") {
+        match scratch_for(name.as_os_str(), 16 << 20, Expected::default(), &Stop::new()).expect("a place") {
             Scratch::Ready(ready) => *ready,
-            Scratch::None(why) => panic!("not measured: {why}"),
+            Scratch::None { why, .. } => panic!("not measured: {why}"),
         }
     }
 
@@ -195,13 +251,15 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_says_why() {
         let directory = tempfile::tempdir().expect("a scratch directory");
-        let error = scratch_for(directory.path().as_os_str(), 1 << 30, &Stop::new()).err().expect("a directory");
+        let error = scratch_for(directory.path().as_os_str(), 1 << 30, Expected::default(), &Stop::new())
+            .err()
+            .expect("a directory");
         assert!(error.to_string().contains("it is a directory"), "{error}");
         let missing = directory.path().join("no/such/file");
-        assert!(scratch_for(missing.as_os_str(), 1 << 30, &Stop::new()).is_err());
+        assert!(scratch_for(missing.as_os_str(), 1 << 30, Expected::default(), &Stop::new()).is_err());
         for (name, why) in [("-", "a pipe"), ("/dev/null", "neither a file nor a volume")] {
-            match scratch_for(name.as_ref(), 1 << 30, &Stop::new()) {
-                Ok(Scratch::None(told)) => assert!(told.contains(why), "{told}"),
+            match scratch_for(name.as_ref(), 1 << 30, Expected::default(), &Stop::new()) {
+                Ok(Scratch::None { why: told, .. }) => assert!(told.contains(why), "{told}"),
                 other => panic!("{name}: {:?}", other.err()),
             }
         }

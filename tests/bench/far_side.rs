@@ -76,7 +76,9 @@ fn links_and_the_machine_there_are_measured() {
     let here = Here::working();
     let report = report(&mut here.bench(&[], "ssh://somewhere"));
     report.assert_consistent();
-    assert_eq!(links(&report), [1, 2, 4, 8]);
+    // A machine with much else to do may not get to all of them in that time.
+    let numbers = links(&report);
+    assert!(!numbers.is_empty() && [1, 2, 4, 8].starts_with(&numbers), "{numbers:?}");
     assert!(report.list("/far/links").iter().all(|links| links["rate"].as_f64() > Some(0.0)), "{:#}", report.0);
     assert_eq!(report.text("/far/host"), "somewhere");
     let round_trip = report.number("/far/round_trip");
@@ -85,7 +87,10 @@ fn links_and_the_machine_there_are_measured() {
     assert_eq!(stages(&report), ["source", "processors", "link", "far-processors"]);
     assert!(report.0["target"].is_null());
     let command = report.text("/command");
-    assert!(command.contains(" -n ") && command.contains("ssh://somewhere/TARGET"), "{command}");
+    assert!(command.ends_with(" ssh://somewhere/TARGET"), "{command}");
+    // Whichever stage is the slowest one here.
+    let waits_for_link = report.text("/estimates/0/bottleneck") == "link";
+    assert_eq!(command.contains(" -n "), waits_for_link, "{command}");
     here.assert_all_has_ended(&[]);
 }
 
@@ -137,7 +142,7 @@ fn a_far_side_without_a_volume_here() {
     let mut command = bench_for(2, ["--rsh", &here.rsh, "--remote-lvpipe", LVPIPE, "ssh://somewhere"]);
     let report = report(&mut command);
     report.assert_consistent();
-    assert_eq!((report.text("/data"), links(&report).len()), ("generated", 4));
+    assert_eq!((report.text("/data"), links(&report).is_empty()), ("generated", false));
     assert_eq!(stages(&report), ["processors", "link", "far-processors"]);
 }
 

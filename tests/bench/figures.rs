@@ -36,6 +36,11 @@ fn the_estimate_follows_from_the_figures() {
     let least = report.number("/estimates/0/wire") / 117.5e6;
     assert!(report.number("/estimates/0/seconds") >= least * 0.999, "{least} s: {:#}", report.0["estimates"]);
     assert!(report.text("/command").starts_with("lvpipe send /dev/shm/"), "{}", report.text("/command"));
+    let sentence = report.text("/bottleneck");
+    for estimate in &report.list("/estimates")[..2] {
+        let named = sentence.contains(&format!("ver {} ", estimate["link"].as_str().expect("a name")));
+        assert_eq!(named, estimate["bottleneck"] == "link", "{sentence}: {estimate:#}");
+    }
 }
 
 #[test]
@@ -60,7 +65,9 @@ fn nothing_on_it_is_nothing_to_move() {
         assert_eq!((report.number("/volume/size"), report.number("/volume/used")), (size as f64, 0.0));
         assert!(report.0["source"].is_null(), "nothing was read");
         assert_eq!(report.text("/data"), "generated");
-        assert_eq!((report.number("/estimates/0/seconds"), report.number("/estimates/0/wire")), (0.0, 0.0));
+        assert!(report.text("/bottleneck").contains("there is nothing to move"), "{}", report.text("/bottleneck"));
+        let source = path.to_str().expect("ASCII");
+        assert_eq!(report.text("/command"), format!("lvpipe send {source} ssh://HOST/TARGET"), "no options");
     }
 }
 

@@ -44,9 +44,53 @@ fn what_exists_is_not_written_to() {
     precious.assert_is(&target);
     assert_eq!(stamp(&target).expect("there"), before);
     assert_eq!(names(scratch.path()), ["copy", "image"]);
-    // The source itself is a place like any other.
-    report(&mut bench([&source, &source])).assert_consistent();
+}
+
+/// A minute is given to each, of which nothing is used.
+#[test]
+fn a_target_that_is_not_fit_is_refused_before_anything_is_measured() {
+    let scratch = scratch_in_memory();
+    let (source, other) = (scratch.path().join("image"), scratch.path().join("link"));
+    Image::full(MIB).write(&source);
+    fs::hard_link(&source, &other).expect("linked");
+    let refused = |source: &Path, target: &str, status, words: &[&str]| {
+        let mut command = bench_for::<&str>(60, []);
+        start(command.arg(source).arg(target).stdout(Stdio::null()))
+            .end_within(Duration::from_secs(20))
+            .expect_failure(status, words);
+    };
+    for target in [&source, &other] {
+        let target = target.to_str().expect("ASCII");
+        refused(&source, target, 4, &["target refused", "it is the source that is being sent"]);
+    }
     Image::full(MIB).assert_is(&source);
+    for url in ["http://host/vm1", "tcp://host:7777"] {
+        refused(&source, url, 2, &["the way there is not ssh's", "name ssh://"]);
+    }
+    // All of it counts as used, and no file system of a machine has so much room.
+    let huge = scratch.path().join("huge");
+    fs::File::create(&huge).and_then(|file| file.set_len(1 << 50)).expect("a file of holes");
+    let mut command = bench_for(60, ["--map", "none"]);
+    start(command.args([&huge, &scratch.path().join("copy")]).stdout(Stdio::null()))
+        .end_within(Duration::from_secs(20))
+        .expect_failure(4, &["target refused", "free, the source uses 1.00 PiB"]);
+    assert_eq!(names(scratch.path()), ["huge", "image", "link"]);
+}
+
+#[test]
+fn what_is_no_volume_is_no_source() {
+    let scratch = scratch_in_memory();
+    let fifo = scratch.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    for (source, why) in [
+        ("/dev/zero", "it is a character device"),
+        (fifo.to_str().expect("ASCII"), "it is a pipe"),
+        ("http://host/vm1", "the source has to be on this machine"),
+    ] {
+        let mut command = bench_for(60, [source]);
+        let ended = start(command.stdout(Stdio::null())).end_within(Duration::from_secs(20));
+        ended.expect_failure(2, &[why, "name an image, a device or vg/lv"]);
+    }
 }
 
 #[test]
@@ -75,11 +119,15 @@ fn however_it_ends_nothing_is_left() {
         let mut command = bench_for::<&str>(4, []);
         let running = start(command.args([&source, &target]).stdout(Stdio::null()));
         let fds = format!("/proc/{}/fd", running.pid());
-        let has_scratch_file = || {
-            let links = fs::read_dir(&fds).into_iter().flatten().flatten();
-            let mut names = links.filter_map(|link| fs::read_link(link.path()).ok());
-            names.any(|name| name.starts_with(scratch.path()) && name.to_string_lossy().ends_with(" (deleted)"))
+        // Without a name, and with something in it.
+        let is_written = |descriptor: &fs::DirEntry| {
+            let name = fs::read_link(descriptor.path()).unwrap_or_default();
+            name.starts_with(scratch.path())
+                && name.to_string_lossy().ends_with(" (deleted)")
+                && fs::metadata(descriptor.path()).is_ok_and(|found| found.len() > 0)
         };
+        let has_scratch_file =
+            || fs::read_dir(&fds).into_iter().flatten().flatten().any(|found| is_written(&found));
         wait_until("it writes", has_scratch_file);
         running.signal(signal);
         let ended = running.end_within(Duration::from_secs(10));

@@ -34,7 +34,6 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(far) = &report.far {
         write_far(out, far, report)?;
     }
-    writeln!(out)?;
     write_estimates(out, report)?;
     writeln!(out, "\n{}\n\n  {}", wrapped(&report.bottleneck), report.command)
 }
@@ -104,14 +103,15 @@ fn write_far(out: &mut String, far: &Far, report: &Report) -> std::fmt::Result {
 
 fn write_estimates(out: &mut String, report: &Report) -> std::fmt::Result {
     let unit = if report.volume.is_some() { "used" } else { "of such data" };
-    if let Some(first) = report.estimates.first() {
-        writeln!(out, "estimate     {} {unit}, with --compress auto:", ByteSize(first.used))?;
-    }
+    let Some(first) = report.estimates.first() else { return Ok(()) };
+    writeln!(out, "\nestimate     {} {unit}, with --compress auto:", ByteSize(first.used))?;
     writeln!(out, "  over            auto settles at     on the link             rate         time  waits for")?;
     for estimate in &report.estimates {
         let Estimate { link, wire, level, bottleneck, rate: moved, seconds, .. } = estimate;
         let link = match link.as_str() {
             "measured" => "this link",
+            // From one process of this machine to another.
+            "none" if report.estimates.len() == 1 => "a pipe",
             "none" => "no limit",
             link => link,
         };
@@ -153,6 +153,9 @@ fn rate(bytes_a_second: f64) -> String {
 /// Two units at most: nobody plans by more.
 fn duration(seconds: f64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    if seconds < 0.05 {
+        return "< 0.1 s".into();
+    }
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
     }
@@ -191,7 +194,9 @@ mod tests {
     #[test]
     fn times_are_as_people_say_them() {
         let rows = [
-            (0.0, "0.0 s"),
+            (0.0, "< 0.1 s"),
+            (0.049, "< 0.1 s"),
+            (0.05, "0.1 s"),
             (7.34, "7.3 s"),
             (12.4, "12 s"),
             (60.0, "1 min"),

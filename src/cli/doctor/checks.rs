@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Finding> {
         program("dmsetup", "dmsetup", State::Missing, "thin LVs: map, send, recv, migrate, replicate"),
         program("lvs", "lvm2", State::Missing, "LVs: vg/lv as a source or target"),
         device_mapper(),
-        target("thin-pool", "dm-thin-pool", "thin LVs: map, send, recv, migrate, replicate"),
+        target("thin-pool", "dm_thin_pool", "thin LVs: map, send, recv, migrate, replicate"),
         program("ssh", "openssh-client", State::Missing, "ssh:// as a receiver"),
         program("man", "man-db", State::Limited, "lvpipe man"),
         descriptors(),
@@ -114,7 +114,28 @@ fn target(name: &'static str, module: &str, used_for: &'static str) -> Finding {
         (false, false) => "neither loaded nor among the kernel's modules",
     };
     let state = ok_or(loaded || can_be, State::Missing);
-    finding(name, used_for, found, state, &format!("a kernel with {module}; then modprobe {module}"))
+    let way_out = format!(
+        "modprobe {module}; without such a module: apt install {}, and boot its kernel (of a container, its host's)",
+        kernel_package()
+    );
+    finding(name, used_for, found, state, &way_out)
+}
+
+/// Debian's kernel with all of its modules, by Debian's names of the architectures.
+fn kernel_package() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux-image-amd64",
+        "aarch64" => "linux-image-arm64",
+        "powerpc64" => "linux-image-powerpc64le",
+        "s390x" => "linux-image-s390x",
+        "riscv64" => "linux-image-riscv64",
+        _ => "a linux-image of Debian's",
+    }
+}
+
+/// Sets it now, and at each boot from now on: sysctl.d(5).
+fn sysctl(name: &str, value: impl std::fmt::Display) -> String {
+    format!("sysctl -w {name}='{value}'; for good: echo '{name} = {value}' >> /etc/sysctl.d/60-lvpipe.conf")
 }
 
 fn descriptors() -> Finding {
@@ -133,7 +154,7 @@ fn pipe_size() -> Finding {
     let used_for = "pipes, in mbuffer's place above all";
     let found = size.map_or("unknown".into(), |size| format!("at most {}", ByteSize(size)));
     let state = ok_or(size.is_none_or(|size| size >= WIDE_PIPE), State::Limited);
-    finding("pipe size", used_for, found, state, &format!("sysctl -w fs.pipe-max-size={WIDE_PIPE}"))
+    finding("pipe size", used_for, found, state, &sysctl("fs.pipe-max-size", WIDE_PIPE))
 }
 
 /// tcp(7): the third number is the most that a connection's buffer grows to.
@@ -151,7 +172,7 @@ fn tcp_buffer(name: &'static str) -> Finding {
         used_for,
         found,
         state,
-        &format!("sysctl -w net.ipv4.{name}='{first} {WINDOW}'; or more links, -n 8"),
+        &format!("{}; or more links, -n 8", sysctl(&format!("net.ipv4.{name}"), format_args!("{first} {WINDOW}"))),
     )
 }
 
@@ -159,7 +180,7 @@ fn window_scaling() -> Finding {
     let on = number("/proc/sys/net/ipv4/tcp_window_scaling", 0) != Some(0);
     let found = if on { "on" } else { "off: at most 64 KiB are on their way" };
     let state = ok_or(on, State::Limited);
-    finding("TCP window scaling", "links", found, state, "sysctl -w net.ipv4.tcp_window_scaling=1")
+    finding("TCP window scaling", "links", found, state, &sysctl("net.ipv4.tcp_window_scaling", 1))
 }
 
 fn processor(flag: &str, what: &'static str, used_for: &'static str) -> Finding {
@@ -207,5 +228,23 @@ mod tests {
     fn a_program_that_is_not_there_names_its_package() {
         let found = program("no-such-program-anywhere", "no-such-package", State::Missing, "nothing");
         assert_eq!((found.state, found.way_out.as_deref()), (State::Missing, Some("apt install no-such-package")));
+    }
+
+    #[test]
+    fn a_kernel_without_a_target_is_told_the_module_and_the_package() {
+        let found = target("no-such-target", "no_such_module", "nothing");
+        assert_eq!(found.state, State::Missing);
+        let way_out = found.way_out.expect("it is missing");
+        assert!(way_out.starts_with("modprobe no_such_module; "), "{way_out}");
+        assert!(way_out.contains(&format!("apt install {}", kernel_package())), "{way_out}");
+    }
+
+    #[test]
+    fn what_is_set_stays_set() {
+        let way_out = sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216");
+        let [now, lasting] = way_out.split("; for good: ").collect::<Vec<_>>()[..] else { panic!("{way_out}") };
+        assert_eq!(now, "sysctl -w net.ipv4.tcp_rmem='4096 131072 16777216'");
+        let file = "/etc/sysctl.d/60-lvpipe.conf";
+        assert_eq!(lasting, format!("echo 'net.ipv4.tcp_rmem = 4096 131072 16777216' >> {file}"));
     }
 }

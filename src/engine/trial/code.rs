@@ -14,6 +14,9 @@ use crate::progress::{Figures, Role};
 use crate::stop::{Stop, Stopped};
 use crate::wire::{DigestKind, frame};
 
+/// Less than this says nothing about how a volume compresses, however little time there is.
+const LEAST: u64 = 2 << 20;
+
 /// Workers with what they need.
 ///
 /// Memory: two buffers a worker, and the compressors' state.
@@ -81,17 +84,18 @@ impl Workbench {
         self.count
     }
 
-    /// How many parts of the sample can be encoded and decoded at this level in this time, one at least; and what
-    /// became of them.
+    /// How many parts of the sample, from its first on, can be encoded and decoded at this level in this time, but
+    /// [`LEAST`] bytes of it at least; and what became of them.
     ///
     /// # Errors
     /// What ended the run; when what was encoded does not come back.
     pub fn fitting(&self, sample: &Sample, level: Option<i32>, time: Duration) -> Result<(usize, Coded)> {
         self.encoding.level.set(level);
+        let least = sample.reaching(LEAST);
         let (next, done, begun) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
         let coded = self.each(|| {
             let mut own = Coded::default();
-            while done.load(Ordering::Relaxed) == 0 || begun.elapsed() < time {
+            while next.load(Ordering::Relaxed) < least || begun.elapsed() < time {
                 let Some(part) = sample.parts().get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 own = own.add(self.code(part)?);
                 done.fetch_add(1, Ordering::Relaxed);

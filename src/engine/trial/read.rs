@@ -23,7 +23,7 @@ pub struct Reading {
     pub part_size: PartSize,
     /// How many parts to keep.
     pub keep: usize,
-    /// How long to read, unless all has been read before.
+    /// How long to read, unless all has been read before; a part for each thread is read in any case.
     pub time: Duration,
 }
 
@@ -104,7 +104,9 @@ impl<R: Iterator<Item = UsedMap>> Planner<R> {
 
 impl<R: Iterator<Item = UsedMap>> Trial<'_, R> {
     fn run(&self) {
-        while !self.stop.is_set() && Instant::now() < self.until {
+        // One part at least: where there is something, something is seen of it.
+        let mut is_first = true;
+        while !self.stop.is_set() && (std::mem::take(&mut is_first) || Instant::now() < self.until) {
             let job = self.planner.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(job) = job else { return };
             // Stopped without an error of its own is the run's.

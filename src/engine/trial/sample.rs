@@ -49,7 +49,22 @@ impl Sample {
 
     /// Bytes in it.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes().len() as u64).sum()
+        self.bytes_of(self.parts.len())
+    }
+
+    /// Bytes in its first parts.
+    pub fn bytes_of(&self, parts: usize) -> u64 {
+        self.parts.iter().take(parts).map(|part| part.bytes().len() as u64).sum()
+    }
+
+    /// How many of its first parts have so many bytes together; all of them where those are fewer.
+    pub(super) fn reaching(&self, bytes: u64) -> usize {
+        let mut sum = 0;
+        let reaches = |part: &SampledPart| {
+            sum += part.bytes().len() as u64;
+            sum >= bytes
+        };
+        self.parts.iter().position(reaches).map_or(self.parts.len(), |last| last + 1)
     }
 
     pub(super) fn parts(&self) -> &[SampledPart] {
@@ -106,7 +121,8 @@ mod tests {
                 sample.offer(SampledPart { place, data: vec![place], used: 1, buffer });
             }
             sample.shuffle();
-            assert_eq!((sample.len(), sample.bytes()), (10, 10));
+            assert_eq!((sample.len(), sample.bytes(), sample.bytes_of(3)), (10, 10, 3));
+            assert_eq!([0, 1, 3, 10, 11].map(|bytes| sample.reaching(bytes)), [1, 1, 3, 10, 10]);
             sample.parts().iter().for_each(|part| times[part.place.offset as usize / 10] += 1);
         }
         // 4000 parts kept: 400 from each tenth, give or take.

@@ -35,7 +35,9 @@ pub fn write(target: &dyn Target, sample: &Sample, writing: Writing, stop: &Stop
     let (next, written) = (AtomicU64::new(0), AtomicU64::new(0));
     let (stop, until) = (stop.child(), Instant::now() + writing.time);
     let write_parts = || {
-        while !stop.is_set() && Instant::now() < until {
+        // One part at least, as when reading.
+        let mut is_first = true;
+        while !stop.is_set() && (std::mem::take(&mut is_first) || Instant::now() < until) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = sample.parts().get((number % sample.len().max(1) as u64) as usize) else { return };
             if number >= places {

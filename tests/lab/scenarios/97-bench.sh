@@ -7,7 +7,8 @@ thin a/vm 32m
 scatter a/vm 97 60
 thin b/copy 32m
 scatter b/copy 98 20
-lvcreate -qq --name plain --size 8m b
+lvcreate -qq --name plain --size 32m b
+lvcreate -qq --name small --size 8m b
 source=$(digest /dev/a/vm)
 copy=$(digest /dev/b/copy)
 before=$(volumes b)
@@ -37,6 +38,7 @@ step 'a pool as the target'
 bench 2 a/vm b/pool
 equal 'used' "$(of used)" "$(mapped a/vm)"
 says report 'a temporary thin volume in b/pool'
+says report '| lvpipe recv --create b/pool:vm'
 [ "$(grep -o '"written":{"bytes":[0-9]*' report | grep -o '[0-9]*$')" -gt 0 ] || fail "nothing was written: $(cat report)"
 untouched
 
@@ -60,6 +62,18 @@ measuring() {
 	run=$!
 	within 60 eval '[ -n "$(temporary b)" ]'
 }
+
+step 'a target that is not fit is refused at once'
+refuses() {
+	status=0
+	lvpipe bench --json -s 64k -m 16M --time 100 a/vm "$1" >report 2>bench.err || status=$?
+	equal "exit status for $1" "$status" 4
+	says bench.err "$2"
+}
+refuses b/small 'bytes are missing'
+refuses a/vm 'it is the source that is being sent'
+refuses b/pool:copy 'there is such a volume already'
+untouched
 
 step 'ended by a signal'
 measuring
