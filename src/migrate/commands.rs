@@ -66,7 +66,7 @@ pub enum Output {
     /// To where this process's own goes.
     Inherited,
     /// To standard error, where standard output carries something else. What the command has started and left does not
-    /// hold that: see [`relay`](super::relay).
+    /// hold that: it has a pipe of its own.
     ToStderr,
 }
 

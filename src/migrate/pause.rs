@@ -26,17 +26,17 @@ pub struct Pause {
 }
 
 /// What the watchman does. He hears of process groups that are to be ended before he acts, one a line, or 0 for none, and
-/// acts when his standard input ends. One that is told to end has two seconds for that; of one that is killed after that
-/// nobody does anything any more, even if it is not gone yet.
+/// acts when his standard input ends. One that is told to end has some two seconds for that; of one that is killed after
+/// that nobody does anything any more, even if it is not gone yet.
 const WATCH: &str = r#"
 group=0
 while read -r heard; do group=$heard; done
 echo "lvpipe: migrate was killed while $LVPIPE_SOURCE was paused: unpausing it" >&2
 if [ "$group" -gt 0 ] && kill -TERM -"$group"; then
-    tries=40
+    tries=10
     while [ $tries -gt 0 ] && [ -n "$(sed -n "s/^.*) [^ZX] [0-9]* $group .*/alive/p" /proc/[0-9]*/stat)" ]; do
         tries=$((tries - 1))
-        sleep 0.05
+        sleep 0.2
     done
     kill -KILL -"$group" && sleep 0.1
 fi 2>/dev/null
@@ -240,7 +240,7 @@ mod tests {
     fn the_watchman_ends_a_pause_command_that_still_runs_before_he_lets_it_go_on() {
         for deaf in ["", "trap '' TERM; "] {
             let (scratch, note) = scene();
-            let command = format!("{deaf}{}; sleep 3; {}; true", note("pausing"), note("paused"));
+            let command = format!("{deaf}{}; sleep 10; {}; true", note("pausing"), note("paused"));
             let mut pausing = about().prepare(Task::Pause, &command).expect("started");
             let mut watchman = Watchman::start(&about(), &note("unpause")).expect("started");
             watchman.tell(pausing.group().as_raw()).expect("it hears");
@@ -250,7 +250,6 @@ mod tests {
             }
             left_alone(watchman);
             assert!(pausing.wait(None).expect("it has ended").is_some_and(|status| !status.success()));
-            thread::sleep(Duration::from_millis(1500));
             assert_eq!(log(scratch.path()), "pausing\nunpause\n");
         }
     }

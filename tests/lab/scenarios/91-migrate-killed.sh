@@ -46,6 +46,34 @@ for victim in migration far; do
 	mv the-pause pause
 done
 
+step 'the migration is killed while the pause command has not paused yet'
+cp pause the-pause
+{ echo 'touch pausing; sleep 2' && cat the-pause; } >pause
+begins
+within 100 [ -e pausing ]
+kill -KILL "$migration"
+ends 137
+within 5 [ -e unpaused ]
+sleep 3
+[ ! -e forced-before ] || fail 'it was paused after it had been unpaused'
+goes_on
+nothing_is_made
+mv the-pause pause
+
+for victim in migration far; do
+	step "the $victim is killed when all is ready for the switch"
+	begins
+	within 100 eval '[ -n "$(lvs --noheadings -o lv_name @lvpipe.incomplete)" ]'
+	case $victim in
+	migration) kill -KILL "$migration" && ends 137 ;;
+	far) kill -KILL "$(cat far.pid)" && ends 1 ;;
+	esac
+	# It was not paused yet, or is not any more.
+	within 10 eval '! grep -q "^State:.T" "/proc/$user/status"'
+	goes_on
+	nothing_is_made
+done
+
 step 'the last round breaks off'
 begins
 within 100 [ -e forced-before ]

@@ -38,9 +38,9 @@ says migrate.err 'not switched: far: the done command failed: touch done; exit 7
 goes_on
 nothing_is_made
 
-step 'the done command fails, and has left somebody there'
+step 'the done command fails, and has left somebody there who has a session of his own'
 rm -f done
-begins --done 'sleep 4 <>"/dev/$LVPIPE_TARGET" & sleep 1; touch done; exit 7'
+begins --done 'setsid sleep 4 <>"/dev/$LVPIPE_TARGET" & sleep 1; touch done; exit 7'
 ends 1
 [ -e done ] || fail 'it has not run'
 says migrate.err 'switched, or not: far: the done command failed: '
@@ -104,6 +104,16 @@ equal 'tags' "$(lvs --noheadings -o lv_tags b/made | tr -d ' ')" ''
 lvremove -qqy b/made
 sh unpause && rm unpaused
 goes_on
+
+step 'it is resized meanwhile'
+begins --rate 4M
+within 60 eval '[ -n "$(temporary a)" ]'
+lvextend -qq -L +4m a/vm
+ends 4
+says migrate.err 'a/vm: it was resized from 50331648 to 54525952 bytes meanwhile'
+[ ! -e paused-at ] || fail 'it was paused'
+goes_on
+nothing_is_made
 
 step 'the pool there runs full'
 pool c /dev/vdc 8m 64k
