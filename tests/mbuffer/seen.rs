@@ -83,7 +83,7 @@ fn what_is_done_is_told_in_the_same_lines() {
         "-s 128k -m 1000k",
         "-s 64k -b 20 -m 1280k",
         "-m 10k",
-        "-m 25%",
+        "-m 10%",
         "-t -m 1M",
         "-L -m 1M",
         "-W 9",
