@@ -136,10 +136,11 @@ impl Commander {
     /// do it any less.
     fn with_signs_of_life<T>(&self, work: impl FnOnce() -> T) -> T {
         let ended = Stop::new();
+        // Not broken off when the work ends just then: what is left of it would be taken for the answer. A pipe has room
+        // for an hour of them, and who reads none for so long does not hear the answer either.
+        let sign = || self.reply(&Reply::<()>::Working, &Stop::new());
         thread::scope(|scope| {
-            scope.spawn(|| {
-                while ended.sleep(SIGN_OF_LIFE).is_ok() && self.reply(&Reply::<()>::Working, &ended).is_ok() {}
-            });
+            scope.spawn(|| while ended.sleep(SIGN_OF_LIFE).is_ok() && sign().is_ok() {});
             let result = work();
             ended.fail(Error::new(Status::Io, "it is over", "", ""));
             result

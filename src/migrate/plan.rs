@@ -10,7 +10,9 @@
 //! latest round took beyond its bytes, so it is not known before there has been a second round, and nothing is
 //! switched before that. With both, the time of a next round is expected:
 //!
-//!     expected = bytes written since the last snapshot / rate + what the latest round took besides
+//! ```text
+//! expected = bytes written since the last snapshot / rate + what the latest round took besides
+//! ```
 //!
 //! - Where that is within the limit, the switch is next: for so long the volume stands still, and for what the
 //!   user's own commands take.
