@@ -131,19 +131,22 @@ fn in_directory(directory: &Path, name: &str, own: u64, most: u64, expected: Exp
     #[allow(clippy::useless_conversion, reason = "their types are the platform's")]
     let free = u64::from(system.blocks_available()).saturating_mul(u64::from(system.fragment_size()));
     let shown = directory.display();
+    // No reason to refuse it: zeros among what is used take no room, and there are file systems that compress.
+    let mut notices = Vec::new();
     if let Some(used) = expected.used.filter(|used| *used > free.saturating_add(own)) {
-        let why = format!("{shown} has only {} free, the source uses {}", ByteSize(free), ByteSize(used));
-        return Err(Error::guard("target refused", name, why).way_out("make room there, or name another target"));
+        let (free, used) = (ByteSize(free), ByteSize(used));
+        notices.push(format!("{shown} has only {free} free, the source uses {used}: it may run full"));
     }
     let Some(room) = room(free, most) else {
-        return Ok(nothing(format!("{shown} has only {} free", ByteSize(free))));
+        notices.insert(0, format!("{shown} has only {} free", ByteSize(free)));
+        return Ok(nothing(notices.join("; ")));
     };
     let target = Arc::new(FileTarget::unnamed(directory, name)?);
     Ok(Scratch::Ready(Box::new(ScratchTarget {
         target,
         room,
         what: format!("a scratch file in {shown}"),
-        notices: Vec::new(),
+        notices,
         pool: None,
         _held: HeldForTarget::default(),
         created: None,

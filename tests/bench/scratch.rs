@@ -67,13 +67,12 @@ fn a_target_that_is_not_fit_is_refused_before_anything_is_measured() {
     for url in ["http://host/vm1", "tcp://host:7777"] {
         refused(&source, url, 2, &["the way there is not ssh's", "name ssh://"]);
     }
-    // All of it counts as used, and no file system of a machine has so much room.
+    // All of it counts as used, and no file system of a machine has so much room: but zeros take none.
     let huge = scratch.path().join("huge");
     fs::File::create(&huge).and_then(|file| file.set_len(1 << 50)).expect("a file of holes");
-    let mut command = bench_for(60, ["--map", "none"]);
-    start(command.args([&huge, &scratch.path().join("copy")]).stdout(Stdio::null()))
-        .end_within(Duration::from_secs(20))
-        .expect_failure(4, &["target refused", "free, the source uses 1.00 PiB"]);
+    let mut command = bench_for(1, ["--map", "none"]);
+    let ran = run(command.args([&huge, &scratch.path().join("copy")])).expect_ok();
+    assert!(ran.stderr.contains("free, the source uses 1.00 PiB: it may run full"), "{ran}");
     assert_eq!(names(scratch.path()), ["huge", "image", "link"]);
 }
 

@@ -42,7 +42,7 @@ impl Destination {
     }
 
     /// The thin volume that is to be made, as `--create` takes it, where a pool or a new volume in it was named:
-    /// `pool` is what was found of it. In a pool alone it gets the name of the source.
+    /// `pool` is what was found of it. In a pool alone it gets the name of the source, where that can be.
     pub(super) fn to_be_made(&self, pool: Option<&str>, source: &str) -> Option<String> {
         let named = match self {
             Destination::Nowhere => return None,
@@ -51,11 +51,26 @@ impl Destination {
         };
         match (pool, named.filter(|name| name.parse::<NewVolume>().is_ok())) {
             (Some(_), Some(new)) => Some(new.into()),
-            (Some(pool), None) => Some(format!("{pool}:{}", volume_name(source))),
+            (Some(pool), None) => Some(format!("{pool}:{}", self.volume_name(pool, source))),
             (None, _) => None,
         }
     }
+
+    /// A name for the copy of this source: its own, as far as LVM allows (lvm(8), VALID NAMES). Beside the source itself
+    /// it is taken.
+    fn volume_name(&self, pool: &str, source: &str) -> String {
+        let name = named_by(source);
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+_.-".contains(&byte);
+        let is_valid = (1..=127).contains(&name.len()) && !name.starts_with('-') && name.bytes().all(is_allowed);
+        let group = pool.split_once('/').map_or(pool, |(group, _)| group);
+        let beside = [format!("{group}/{name}"), format!("/dev/{group}/{name}")];
+        let is_taken = matches!(self, Destination::Here(_)) && beside.iter().any(|taken| taken == source);
+        if is_valid && !is_taken && source != "SOURCE" { name } else { "NAME".into() }
+    }
 }
+
+/// What the names of disk images end in.
+const IMAGES: [&str; 3] = ["img", "raw", "iso"];
 
 pub(super) fn is_far(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"ssh://")
@@ -69,12 +84,12 @@ pub(super) fn has_scheme(text: &str) -> bool {
     })
 }
 
-/// A name for the copy of this source: its own, as far as LVM allows (lvm(8), VALID NAMES).
-fn volume_name(source: &str) -> String {
-    let stem = Path::new(source).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+_.-".contains(&byte);
-    let is_valid = (1..=127).contains(&stem.len()) && !stem.starts_with('-') && stem.bytes().all(is_allowed);
-    if is_valid && source != "SOURCE" { stem } else { "NAME".into() }
+/// Of a path, what names the volume: an image's without what says that it is one.
+fn named_by(source: &str) -> String {
+    let path = Path::new(source);
+    let is_image = path.extension().is_some_and(|suffix| IMAGES.iter().any(|image| suffix == *image));
+    let name = if is_image { path.file_stem() } else { path.file_name() };
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -89,7 +104,10 @@ mod tests {
     #[test]
     fn in_a_pool_a_volume_is_made_by_the_name_of_the_source() {
         let rows = [
-            ("vg/pool", Some("vg/pool"), "vg/vm1", Some("vg/pool:vm1")),
+            ("vg/pool", Some("vg/pool"), "old/vm1", Some("vg/pool:vm1")),
+            ("vg/pool", Some("vg/pool"), "old/web.example.org", Some("vg/pool:web.example.org")),
+            ("vg/pool", Some("vg/pool"), "vg/vm1", Some("vg/pool:NAME")),
+            ("vg/pool", Some("vg/pool"), "/dev/vg/vm1", Some("vg/pool:NAME")),
             ("/dev/vg/pool", Some("vg/pool"), "/srv/disk.img", Some("vg/pool:disk")),
             ("vg/pool", Some("vg/pool"), "/srv/two words", Some("vg/pool:NAME")),
             ("vg/pool", Some("vg/pool"), "SOURCE", Some("vg/pool:NAME")),
