@@ -132,7 +132,7 @@ _lvpipe() {
                     return 0
                     ;;
                 --digest)
-                    COMPREPLY=($(compgen -W "sha256 blake3 none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "blake3 sha256 none" -- "${cur}"))
                     return 0
                     ;;
                 --part-size)
@@ -696,7 +696,7 @@ _lvpipe() {
                     return 0
                     ;;
                 --digest)
-                    COMPREPLY=($(compgen -W "sha256 blake3 none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "blake3 sha256 none" -- "${cur}"))
                     return 0
                     ;;
                 --part-size)
@@ -954,7 +954,7 @@ _lvpipe() {
                     return 0
                     ;;
                 --digest)
-                    COMPREPLY=($(compgen -W "sha256 blake3 none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "blake3 sha256 none" -- "${cur}"))
                     return 0
                     ;;
                 --part-size)
@@ -1060,7 +1060,7 @@ _lvpipe() {
                     return 0
                     ;;
                 --digest)
-                    COMPREPLY=($(compgen -W "sha256 blake3 none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "blake3 sha256 none" -- "${cur}"))
                     return 0
                     ;;
                 --part-size)

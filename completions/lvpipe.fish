@@ -42,8 +42,8 @@ complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "buffer" -d 'Buffer a 
 complete -c lvpipe -n "__fish_lvpipe_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l since -d 'Send only what changed since BASE, a thin snapshot in the same pool that the receiver has already: what was written, and what was discarded. Neither of them need be active. The receiver refuses it unless its target holds just that' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
-blake3\t'BLAKE3: several times faster on processors without'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -l digest -d 'The digest of each part and of the whole' -r -f -a "blake3\t'BLAKE3: several times faster on most processors'
+sha256\t'SHA-256 (FIPS 180-4): known everywhere, and where a rule asks for it'
 none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand send" -s r -l rate -d 'Send at most so many bytes a second, as in 50M' -r
@@ -103,8 +103,8 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand recv" -s h -l help -d 'Pri
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l keep -d 'Keep so many snapshots on each side, the newest. One that is in use is kept until a later run; one that is renamed is kept for good' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l lock-wait -d 'Wait so long for another run with the same source and destination to end [default: not at all]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
-blake3\t'BLAKE3: several times faster on processors without'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -l digest -d 'The digest of each part and of the whole' -r -f -a "blake3\t'BLAKE3: several times faster on most processors'
+sha256\t'SHA-256 (FIPS 180-4): known everywhere, and where a rule asks for it'
 none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand replicate" -s r -l rate -d 'Send at most so many bytes a second, as in 50M' -r
@@ -176,8 +176,8 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l resume -d 'Wha
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l downtime -d 'Pause when what is left would take no longer than this, besides what the commands take' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l max-downtime -d 'Where the source is written so fast that it cannot be brought down to --downtime, pause for no longer than this; else give up, with the source as if nothing had been. If the last of it is not on the far side so long after the pause has begun, the source goes on too [default: however long]' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l compress -d 'Compression: auto (by what the links and the processors have left), none, zstd or zstd:LEVEL (-7 to 19)' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l digest -d 'The digest of each part and of the whole' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
-blake3\t'BLAKE3: several times faster on processors without'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l digest -d 'The digest of each part and of the whole' -r -f -a "blake3\t'BLAKE3: several times faster on most processors'
+sha256\t'SHA-256 (FIPS 180-4): known everywhere, and where a rule asks for it'
 none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s s -l part-size -d 'The unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -s r -l rate -d 'Send at most so many bytes a second, as in 50M; in the pause, as fast as it goes' -r
@@ -225,8 +225,8 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s v -l verbose -
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l time -d 'How long to measure, in all. Where a round trip takes a tenth of a second, give it 30 or more' -r
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l digest -d 'The digest of the transfer that is to come' -r -f -a "sha256\t'SHA-256 (FIPS 180-4): known everywhere, fast on processors that have instructions for it'
-blake3\t'BLAKE3: several times faster on processors without'
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l digest -d 'The digest of the transfer that is to come' -r -f -a "blake3\t'BLAKE3: several times faster on most processors'
+sha256\t'SHA-256 (FIPS 180-4): known everywhere, and where a rule asks for it'
 none\t'None: only the CRC32C of each part, against accidents of transport'"
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -s s -l part-size -d 'Its unit of transfer: a power of two from 64k to 64M' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l retry-for -d 'When no link is left, try for so long to get one again [default: 60]' -r

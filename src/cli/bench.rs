@@ -83,7 +83,7 @@ pub struct Bench {
     json: bool,
 
     /// The digest of the transfer that is to come
-    #[arg(long, value_name = "KIND", default_value = "sha256")]
+    #[arg(long, value_name = "KIND", default_value_t)]
     digest: DigestKind,
 
     /// Its unit of transfer: a power of two from 64k to 64M
@@ -209,7 +209,7 @@ impl Bench {
             _ => ways.iter().map(|(link, way)| estimate(way, used, *link)).collect(),
         };
         // The last one is the one with the widest link.
-        let faster = ways.last().zip(estimates.last()).and_then(|((_, way), now)| advice::with_blake3(way, now));
+        let faster = ways.last().zip(estimates.last()).and_then(|((_, way), now)| advice::other_digest(way, now));
         let bottleneck = advice::bottleneck(&estimates, faster, far.as_ref());
         let options = advice::options(&estimates, faster, far.as_ref());
         let command = self.command(destination, target.as_ref(), options);

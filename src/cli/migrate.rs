@@ -90,7 +90,7 @@ pub struct Migrate {
     compress: Compress,
 
     /// The digest of each part and of the whole
-    #[arg(long, value_name = "KIND", default_value = "sha256")]
+    #[arg(long, value_name = "KIND", default_value_t)]
     digest: DigestKind,
 
     /// The unit of transfer: a power of two from 64k to 64M

@@ -262,7 +262,7 @@ fn another_source_size_grid_or_digest_is_refused_and_what_is_there_stays() {
     };
     refused(&other, &FINE, 5, "it was begun from");
     refused(&place.source, &["-s", "128k"], 5, "send with -s 64k");
-    refused(&place.source, &["-s", "64k", "--digest", "blake3"], 5, "send with --digest sha256");
+    refused(&place.source, &["-s", "64k", "--digest", "sha256"], 5, "send with --digest blake3");
     fs::remove_file(&other).expect("removed");
     // The same file by another path is the same source.
     let beside = place.scratch.path().join(".").join(place.source.file_name().expect("a name"));

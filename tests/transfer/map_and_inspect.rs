@@ -101,7 +101,7 @@ fn inspect_for_people_says_whether_it_is_whole() {
     assert!(unverified.contains("\nwhole    yes, contents not verified\n"), "{unverified}");
     let verified = text(run(lvpipe(["inspect", "--verify"]).arg(&stream)));
     assert!(
-        verified.contains("\nwhole    yes, verified\n") && verified.contains("\ndigest   sha256 "),
+        verified.contains("\nwhole    yes, verified\n") && verified.contains("\ndigest   blake3 "),
         "{verified}"
     );
     let piped = run_with_input(&mut lvpipe(["inspect", "-"]), &fs::read(&stream).expect("the stream"));

@@ -32,7 +32,7 @@ fn an_image_arrives_through_a_pipe_and_takes_no_more_space() {
     Image::sample().assert_is(&target);
     assert_takes_no_more(&target, &source);
     assert!(pair.send.stderr.starts_with("lvpipe send: "), "{pair}");
-    assert!(pair.recv.stderr.trim_end().ends_with("; sha256 verified"), "{pair}");
+    assert!(pair.recv.stderr.trim_end().ends_with("; blake3 verified"), "{pair}");
 }
 
 #[test]

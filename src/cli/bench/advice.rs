@@ -9,16 +9,17 @@ use crate::wire::DigestKind;
 const MUCH_FASTER: f64 = 1.2;
 
 /// What holds a transfer up, and what would help. Of several estimates it is about the last, which is the one without
-/// a limit of the link; of the others it says which of them wait for the link. `faster` is what [`with_blake3`] says of
+/// a limit of the link; of the others it says which of them wait for the link. `faster` is what [`other_digest`] says of
 /// the last one.
-pub(super) fn bottleneck(estimates: &[Estimate], faster: Option<f64>, far: Option<&Far>) -> String {
+pub(super) fn bottleneck(estimates: &[Estimate], faster: Option<Faster>, far: Option<&Far>) -> String {
     let Some((estimate, others)) = estimates.split_last() else {
         return "No byte of it is used: there is nothing to move.".into();
     };
     let rate = ByteSize(estimate.rate as u64);
     let nothing_helps = "neither links nor levels would help";
-    let digest = faster
-        .map_or(String::new(), |faster| format!("; --digest blake3 would make that {}/s", ByteSize(faster as u64)));
+    let digest = faster.map_or(String::new(), |Faster { digest, rate }| {
+        format!("; --digest {digest} would make that {}/s", ByteSize(rate as u64))
+    });
     let the = if others.is_empty() { "The" } else { "Without a limit of the link, the" };
     let sentence = match estimate.bottleneck {
         StageName::Source => format!("{the} source is the bottleneck, at {rate}/s: {nothing_helps}."),
@@ -56,26 +57,36 @@ fn link(estimate: &Estimate, far: Option<&Far>) -> String {
     format!("The link is the bottleneck: it carries {carried}/s {how}. That is {rate}/s of the volume.")
 }
 
-/// What a transfer would do with BLAKE3 instead of SHA-256, by all of its stages, where the processors hold it up and
-/// that is worth an option.
-pub(super) fn with_blake3(way: &Way<'_>, now: &Estimate) -> Option<f64> {
+/// A digest that is worth an option, and the rate that it would make, in bytes of the volume a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Faster {
+    pub(super) digest: DigestKind,
+    pub(super) rate: f64,
+}
+
+/// What a transfer would do with the other of the two digests, by all of its stages, where the processors hold it up
+/// and that is worth an option: SHA-256 is the faster one on a processor with instructions for it and short vectors.
+pub(super) fn other_digest(way: &Way<'_>, now: &Estimate) -> Option<Faster> {
     let is_slow = matches!(now.bottleneck, StageName::Processors | StageName::FarProcessors);
-    if !is_slow || way.here.digest != DigestKind::Sha256.to_string() {
+    let both = [DigestKind::Blake3, DigestKind::Sha256];
+    let is_one_of_both = both.iter().any(|kind| kind.to_string() == way.here.digest);
+    if !is_slow || !is_one_of_both {
         return None;
     }
-    let blake3 = DigestKind::Blake3.to_string();
-    let here = way.here.with_digest(&blake3)?;
+    let digest = both.into_iter().find(|kind| kind.to_string() != way.here.digest)?;
+    let other = digest.to_string();
+    let here = way.here.with_digest(&other)?;
     let there = match way.receiver {
-        Receiver::There(machine) => Some(machine.with_digest(&blake3)?),
+        Receiver::There(machine) => Some(machine.with_digest(&other)?),
         Receiver::Unknown | Receiver::Here => None,
     };
     let receiver = there.as_ref().map_or(way.receiver, Receiver::There);
     let then = estimate(&Way { here: &here, receiver, ..*way }, now.used, &now.link);
-    Some(then.rate).filter(|faster| *faster > now.rate * MUCH_FASTER)
+    (then.rate > now.rate * MUCH_FASTER).then_some(Faster { digest, rate: then.rate })
 }
 
 /// Options of `lvpipe send` that the figures speak for; none where there is nothing to move.
-pub(super) fn options(estimates: &[Estimate], faster: Option<f64>, far: Option<&Far>) -> Vec<String> {
+pub(super) fn options(estimates: &[Estimate], faster: Option<Faster>, far: Option<&Far>) -> Vec<String> {
     let Some(estimate) = estimates.last() else { return Vec::new() };
     let mut options = Vec::new();
     match far.and_then(|far| best_links(&far.links)).map(|best| best.links) {
@@ -85,8 +96,8 @@ pub(super) fn options(estimates: &[Estimate], faster: Option<f64>, far: Option<&
         Some(links) if estimate.bottleneck == StageName::Link => options.extend(["-n".into(), links.to_string()]),
         Some(_) | None => {}
     }
-    if faster.is_some() {
-        options.extend(["--digest".to_string(), "blake3".into()]);
+    if let Some(Faster { digest, .. }) = faster {
+        options.extend(["--digest".to_string(), digest.to_string()]);
     }
     options
 }

@@ -35,19 +35,19 @@ fn held_up_by(bottleneck: StageName) -> Estimate {
     }
 }
 
-fn words(estimate: Estimate, faster: Option<f64>, far: Option<&Far>) -> String {
+fn words(estimate: Estimate, faster: Option<Faster>, far: Option<&Far>) -> String {
     options(&[estimate], faster, far).join(" ")
 }
 
 #[test]
 fn the_options_are_those_that_the_figures_speak_for() {
-    let even = machine(1e9, 1e9);
+    let (even, blake3) = (machine(1e9, 1e9), Faster { digest: DigestKind::Blake3, rate: 2e8 });
     assert_eq!(words(held_up_by(StageName::Processors), None, None), "");
-    assert_eq!(words(held_up_by(StageName::Processors), Some(2e8), None), "--digest blake3");
+    assert_eq!(words(held_up_by(StageName::Processors), Some(blake3), None), "--digest blake3");
     let doubled = far(&[(1, 1e8), (2, 2e8), (4, 2e8)], even.clone());
     assert_eq!(words(held_up_by(StageName::Link), None, Some(&doubled)), "-n 2");
     assert_eq!(words(held_up_by(StageName::Link), None, Some(&far(&[(0, 1e8)], even.clone()))), "--via ssh");
-    assert_eq!(words(held_up_by(StageName::FarProcessors), Some(2e8), Some(&doubled)), "--digest blake3");
+    assert_eq!(words(held_up_by(StageName::FarProcessors), Some(blake3), Some(&doubled)), "--digest blake3");
 }
 
 #[test]
@@ -68,21 +68,28 @@ fn where_nothing_is_used_nothing_is_advised() {
 }
 
 #[test]
-fn what_blake3_promises_all_stages_keep() {
+fn what_another_digest_promises_all_stages_keep() {
     let (slow, even) = (machine(3e8, 3e9), machine(1e10, 1e10));
     let source = |rate| Transfer { bytes: 1, rate, processor_seconds_a_byte: 0.0 };
     let promise = |source: &Transfer, here, link: f64, there| {
         let link = Some(Carried { rate: link, processor_seconds_a_byte: 0.0 });
         let way = Way { source: Some(source), here, link, receiver: Receiver::There(there), target: None };
         let now = estimate(&way, 1 << 30, "measured");
-        with_blake3(&way, &now).map(|rate| rate.round())
+        other_digest(&way, &now).map(|faster| (faster.digest, faster.rate.round()))
     };
-    assert_eq!(promise(&source(1e10), &slow, 1e10, &even), Some(3e9), "nothing else holds it up");
-    assert_eq!(promise(&source(5e8), &slow, 1e10, &even), Some(5e8), "no faster than it is read");
-    assert_eq!(promise(&source(1e10), &slow, 4e8, &even), Some(4e8), "no faster than the link");
+    let blake3 = |rate| Some((DigestKind::Blake3, rate));
+    assert_eq!(promise(&source(1e10), &slow, 1e10, &even), blake3(3e9), "nothing else holds it up");
+    assert_eq!(promise(&source(5e8), &slow, 1e10, &even), blake3(5e8), "no faster than it is read");
+    assert_eq!(promise(&source(1e10), &slow, 4e8, &even), blake3(4e8), "no faster than the link");
     assert_eq!(promise(&source(3.5e8), &slow, 1e10, &even), None, "not worth an option then");
-    assert_eq!(promise(&source(1e10), &slow, 1e10, &slow), Some(3e9), "both sides change theirs");
+    assert_eq!(promise(&source(1e10), &slow, 1e10, &slow), blake3(3e9), "both sides change theirs");
     assert_eq!(promise(&source(2e8), &slow, 1e10, &even), None, "the source it is that is slow");
+    // The other way round.
+    let with_instructions = Machine { digest: "blake3".into(), ..machine(3e9, 3e8) };
+    let levels = vec![Level { level: None, remains: 1.0, encode: 3e8, decode: 3e8 }];
+    let with_instructions = Machine { levels, ..with_instructions };
+    let sha256 = Some((DigestKind::Sha256, 3e9));
+    assert_eq!(promise(&source(1e10), &with_instructions, 1e10, &with_instructions), sha256);
 }
 
 #[test]
@@ -94,7 +101,11 @@ fn the_sentence_names_what_is_slow_and_what_would_help() {
     assert!(say(StageName::Link, &[(1, 1e8), (2, 1e8)]).contains("more of them do not help"));
     assert!(say(StageName::Link, &[(1, 1e8), (2, 2e8)]).contains("2 connections; one carries 95.4 MiB/s"));
     assert!(say(StageName::Link, &[(0, 1e8)]).contains("through ssh"));
-    let slow = bottleneck(&[held_up_by(StageName::Processors)], Some(1.3e8), None);
+    let slow = bottleneck(
+        &[held_up_by(StageName::Processors)],
+        Some(Faster { digest: DigestKind::Blake3, rate: 1.3e8 }),
+        None,
+    );
     assert!(slow.ends_with("; --digest blake3 would make that 124 MiB/s."), "{slow}");
 }
 
