@@ -123,11 +123,9 @@ impl Replicate {
         let host = url.host.rsplit_once('@').map_or(&*url.host, |(_, host)| host);
         let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
         if target.name == "-" {
-            return Err(Error::usage(
-                "cannot replicate to",
-                "ssh://HOST/-",
-                "a pipe keeps nothing to send a delta to",
-            ));
+            let why = "a pipe keeps nothing to send a delta to";
+            return Err(Error::usage("cannot replicate to", "ssh://HOST/-", why)
+                .way_out("name a volume or a file: ssh://HOST/VG/LV, ssh://HOST//PATH"));
         }
         Ok(format!("{host}{port}/{}", target.existing()?))
     }
@@ -139,6 +137,14 @@ impl Replicate {
         };
         let found = self.source.to_str().map_or(Ok(None), |name| lvm.resolve(name))?;
         let volume = found.ok_or_else(|| refused("it is no logical volume"))?;
+        if volume.is_thin_pool() {
+            return Err(Error::guard(
+                "cannot replicate",
+                volume.full_name(),
+                "it is a thin pool, not a volume in it",
+            )
+            .way_out("name a volume in it; lvs lists them"));
+        }
         if !volume.is_thin() {
             return Err(refused("it is no thin volume, so nothing tells what was written to it"));
         }

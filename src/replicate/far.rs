@@ -70,7 +70,7 @@ pub fn prepare(
     let lvm = Lvm::default();
     let mut notices = Vec::new();
     stop.check()?;
-    let volume = match (resolve(&lvm, target)?, new(target)?) {
+    let volume = match (resolve(&lvm, target)?, to_be_made(target)?) {
         (Some(volume), _) => volume,
         (None, Some(new)) => {
             let reservations = Reservations::open();
@@ -97,6 +97,9 @@ pub fn prepare(
 
 /// Keeps that the target holds this state of its source, which a transfer has just brought.
 ///
+/// The snapshot is taken first and looked at then, for whatever is written after a look is in what is taken after it.
+/// Killed in between, a snapshot stays that may hold more than it says: [`super::put_back`] looks again.
+///
 /// # Errors
 /// A guard's where it does not; LVM's.
 pub fn keep(target: &TargetName, source: &str, state: &State, moment: Moment, stop: &Stop) -> Result<Keep> {
@@ -112,8 +115,14 @@ pub fn keep(target: &TargetName, source: &str, state: &State, moment: Moment, st
     };
     // After the snapshot was taken: what was written before that is in it.
     let checked = refuse_other(target, Some(found_lv(&lvm, volume.clone(), stop)?), state);
-    if let (Err(why), Some(taken)) = (&checked, &taken) {
-        lvm.remove_kept(taken, RECEIVED).map_err(|_| why.clone())?;
+    if let (Err(why), Some(taken)) = (&checked, &taken)
+        && let Err(left) = lvm.remove_kept(taken, RECEIVED)
+    {
+        let name = taken.volume.full_name();
+        return Err(why
+            .clone()
+            .also(format!("{name} was taken meanwhile and cannot be removed: {}", left.why()))
+            .also(format!("lvremove {name} there: it does not hold what it says")));
     }
     checked?;
     if holds.as_deref() != volume.holds() {
@@ -177,18 +186,18 @@ pub(super) fn of_tag(uuid: &str) -> String {
     format!("lvpipe.of={uuid}")
 }
 
-fn new(target: &TargetName) -> Result<Option<NewVolume>> {
+fn to_be_made(target: &TargetName) -> Result<Option<NewVolume>> {
     let wrong = |why: String| Error::usage("cannot create target", &target.name, why);
     target.create.then(|| target.name.parse().map_err(wrong)).transpose()
 }
 
 fn find(target: &TargetName, stop: &Stop) -> Result<(Option<FoundTarget>, Option<JournalPlace>)> {
-    find_target(OsStr::new(&target.name), new(target)?.as_ref(), stop)
+    find_target(OsStr::new(&target.name), to_be_made(target)?.as_ref(), stop)
 }
 
 /// The LV that the target is, if it is one.
 fn resolve(lvm: &Lvm, target: &TargetName) -> Result<Option<LogicalVolume>> {
-    match new(target)? {
+    match to_be_made(target)? {
         Some(new) => lvm.find(new.vg(), new.name()),
         None => lvm.resolve(&target.name),
     }
@@ -205,6 +214,6 @@ impl TargetName {
     /// # Errors
     /// A usage error for what is not `VG/POOL:NAME` where it must be.
     pub fn existing(&self) -> Result<String> {
-        Ok(new(self)?.map_or_else(|| self.name.clone(), |new| format!("{}/{}", new.vg(), new.name())))
+        Ok(to_be_made(self)?.map_or_else(|| self.name.clone(), |new| format!("{}/{}", new.vg(), new.name())))
     }
 }

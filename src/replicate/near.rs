@@ -42,11 +42,6 @@ impl Near {
         Near { lvm, volume, of, to }
     }
 
-    /// The tag that all snapshots for the destination bear.
-    pub fn destination_tag(&self) -> &str {
-        &self.to
-    }
-
     /// Its snapshots for the destination, the oldest first.
     ///
     /// # Errors
@@ -82,16 +77,24 @@ impl Near {
         if let Some(kept) = kept.iter().find(|kept| kept.volume.uuid == uuid) {
             return Ok(kept.volume.clone());
         }
-        let gone = || Error::new(Status::Io, "snapshot lost", self.volume.full_name(), format!("{uuid} is gone"));
-        self.lvm.find_by_uuid(uuid)?.ok_or_else(gone)
+        self.lvm.find_by_uuid(uuid)?.ok_or_else(|| self.gone(uuid))
     }
 
-    /// Takes a snapshot of this moment. Its name sorts after those that there are, whatever the clock says.
+    /// That a snapshot with this UUID was there, and is not any more.
+    pub fn gone(&self, uuid: &str) -> Error {
+        Error::new(Status::Io, "snapshot lost", self.volume.full_name(), format!("{uuid} is gone"))
+            .way_out("start it again: it looks anew what both sides have")
+    }
+
+    /// Takes a snapshot of this moment. Its name sorts after those that there are on either side, whatever the clock
+    /// says: the oldest are what is pruned.
     ///
     /// # Errors
     /// When LVM refuses, in its words; what ended the run.
-    pub fn take(&self, kept: &[Kept], stop: &Stop) -> Result<Kept> {
-        let after = kept.last().map(|kept| kept.moment.next());
+    pub fn take(&self, kept: &[Kept], found: &Found, stop: &Stop) -> Result<Kept> {
+        let there = found.target.as_ref().and_then(|there| there.snapshots.last());
+        let last = kept.last().map(|kept| kept.moment).max(there.map(|there| there.moment));
+        let after = last.map(Moment::next);
         for _ in 0..NAMES {
             let moment = after.map_or_else(Moment::now, |after| after.max(Moment::now()));
             if let Some(taken) = self.lvm.take_kept(&self.volume, moment, &[&self.of, &self.to, UNSENT])? {
@@ -129,19 +132,6 @@ impl Near {
     /// removed.
     pub fn prune(&self, kept: Vec<Kept>, keep: u32) -> Vec<String> {
         prune_to(&self.lvm, kept, keep, &self.to)
-    }
-}
-
-impl First {
-    /// Whether this snapshot of the source is needed for it.
-    fn needs(&self, uuid: &str) -> bool {
-        match self {
-            First::Full => false,
-            First::Rest { snapshot: needed }
-            | First::Delta { base: needed }
-            | First::PutBack { base: needed, .. } => needed == uuid,
-            First::Again { base, snapshot } => base == uuid || snapshot == uuid,
-        }
     }
 }
 

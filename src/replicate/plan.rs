@@ -57,6 +57,19 @@ pub enum First {
     },
 }
 
+impl First {
+    /// Whether this snapshot of the source is needed for it; by UUID.
+    pub fn needs(&self, uuid: &str) -> bool {
+        match self {
+            First::Full => false,
+            First::Rest { snapshot: needed }
+            | First::Delta { base: needed }
+            | First::PutBack { base: needed, .. } => needed == uuid,
+            First::Again { base, snapshot } => base == uuid || snapshot == uuid,
+        }
+    }
+}
+
 /// Decides; and what the user should know of it.
 ///
 /// # Errors

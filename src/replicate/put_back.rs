@@ -4,6 +4,10 @@
 //! it. So what differs is copied, within the host: by both devices' trees, chunk by chunk, to a snapshot that then takes
 //! the target's place, as `recv` does it with a delta. The snapshot stays, the target is as it was until the end.
 //!
+//! What a snapshot holds is said by a tag that it has from the moment it is taken; whether that was true is looked at
+//! only then (see [`super::far::keep`]), and a run that is killed in between looks no more. So its mappings have to agree
+//! here, before anything is copied.
+//!
 //! On the caller's thread, one piece after the other: it is rare, and mostly little.
 
 use std::sync::Arc;
@@ -19,7 +23,7 @@ use crate::usedmap::{Extent, UsedMap};
 use crate::volume::lvm::{Kept, Lvm};
 use crate::volume::{
     Arrival, Expected, OpenSource, OpenTarget, Since, Source, SourceOptions, Standing, State, Target, What,
-    open_source, open_target,
+    found_lv, open_source, open_target,
 };
 
 /// What is read and written in one go.
@@ -39,25 +43,39 @@ pub fn put_back(target: &TargetName, to: Moment, stop: &Stop) -> Result<Vec<Stri
     let gone = || Error::guard("cannot put back", &target.name, "its snapshot is gone");
     let snapshot = kept(&lvm, &volume)?.into_iter().find(|kept| kept.moment == to).ok_or_else(gone)?;
     let state = state_of(&snapshot).ok_or_else(gone)?;
+    let mut looked = refuse_written(&lvm, &snapshot, target, stop)?;
     // Whatever it holds by now: all that differs from the snapshot is copied.
-    let base = PUT_BACK.parse().map_err(|_| gone())?;
+    let base = PUT_BACK.parse().expect("letters and a dash are a state");
     let arrival = Arrival { base: Some(base), state: Some(state), assume_base: true, resumes: false };
     let expected = Expected { arrival: Some(&arrival), size: Some(snapshot.volume.size), ..Expected::default() };
     // From here on nobody else has it open, so what differs does not change.
     let name = volume.full_name();
-    let OpenTarget { target: open, held, mut notices, .. } = open_target(name.as_ref(), expected, stop)?;
+    let OpenTarget { target: open, held, notices, .. } = open_target(name.as_ref(), expected, stop)?;
+    looked.extend(notices);
     match copy(&snapshot, &name, open, stop) {
         Ok(told) => {
-            notices.extend(told);
-            notices.extend(held.keep()?);
-            Ok(notices)
+            looked.extend(told);
+            looked.extend(held.keep()?);
+            Ok(looked)
         }
         // What is left there is told with what failed.
         Err(error) => Err(held.abandon().into_iter().fold(error, Error::also)),
     }
 }
 
-/// Which state of the source a kept snapshot holds.
+/// Refuses a snapshot that holds something else than it says: of a target that was written to just before it was taken.
+fn refuse_written(lvm: &Lvm, snapshot: &Kept, target: &TargetName, stop: &Stop) -> Result<Vec<String>> {
+    let found = found_lv(lvm, snapshot.volume.clone(), stop)?;
+    if found.is_as_it_was != Some(false) {
+        return Ok(found.notices);
+    }
+    let name = snapshot.volume.full_name();
+    let why = format!("{name} was taken when somebody had written to the target: it does not hold what it says");
+    Err(Error::guard("cannot put back", &target.name, why)
+        .way_out(format!("lvremove {name} there; the next run takes an earlier one")))
+}
+
+/// Which state of the source a kept snapshot holds, by its tag.
 pub(super) fn state_of(kept: &Kept) -> Option<State> {
     match kept.volume.holds()?.parse().ok()? {
         Standing::At { state, .. } => Some(state),

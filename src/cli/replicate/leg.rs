@@ -13,7 +13,6 @@ use crate::engine::{HeldAtTarget, Rate, lineage};
 use crate::error::{Error, Result};
 use crate::link::Dial;
 use crate::migrate;
-use crate::moment::Moment;
 use crate::progress::{Figures, Outcome, Reporter, Role};
 use crate::replicate::order::{Begun, Keep, Order};
 use crate::usedmap::UsedMap;
@@ -24,9 +23,7 @@ use crate::wire::{DigestKind, Lineage, PartSize, Prelude};
 /// What is sent.
 pub(super) struct Leg {
     /// The snapshot.
-    pub(super) volume: LogicalVolume,
-    /// Its moment.
-    pub(super) moment: Moment,
+    pub(super) snapshot: Kept,
     /// What the target holds, if only what changed since is sent.
     pub(super) base: Option<LogicalVolume>,
     /// Whether all of it is sent, to a target that was a copy before or held nothing.
@@ -57,13 +54,19 @@ impl Rest {
 impl Run<'_> {
     /// Makes a leg: when it returns, the far side holds the snapshot's state, and keeps it.
     pub(super) fn leg(&self, leg: &Leg) -> Result<Keep> {
+        let state = self.bring(leg)?;
+        self.keep(leg, state)
+    }
+
+    /// When it returns, the far side has all of it verified on stable storage: this state.
+    pub(super) fn bring(&self, leg: &Leg) -> Result<State> {
         let options = SourceOptions {
             since: leg.base.as_ref().map(|base| Since::Volume(base.full_name().into())),
             // The snapshot is one.
             no_snapshot: true,
             ..SourceOptions::default()
         };
-        let name = leg.volume.full_name();
+        let name = leg.snapshot.volume.full_name();
         let OpenSource { held, what, origin, notices } = open_source(name.as_ref(), &options, self.stop)?;
         self.say(notices);
         let What::Volume { source, map, discarded } = what else {
@@ -83,19 +86,18 @@ impl Run<'_> {
         let sending = self.sending(leg, lineage(origin), &map)?;
         let reporter = self.args.messages.report(sending.figures.clone());
         // The source is closed when this returns, so that what is held for it can be let go.
-        let kept = self.transfer(leg, input, sending, &reporter).and_then(|()| self.keep(leg, state));
-        let kept = match kept {
-            Ok(keep) => held.release().map(|notice| (keep, notice)),
+        let released = match self.transfer(leg, input, sending, &reporter) {
+            Ok(()) => held.release(),
             Err(error) => {
                 left_behind(&held.abandon());
                 Err(error)
             }
         };
-        match kept {
-            Ok((keep, notice)) => {
+        match released {
+            Ok(notice) => {
                 self.args.messages.notices(&reporter, notice.as_slice());
-                reporter.finish(Outcome::Done("the far side has verified it, and keeps it".into()));
-                Ok(keep)
+                reporter.finish(Outcome::Done("the far side has verified it".into()));
+                Ok(state)
             }
             Err(error) => {
                 reporter.finish(Outcome::Failed);
@@ -135,7 +137,6 @@ impl Run<'_> {
         })
     }
 
-    /// When it returns, the far side has all of it verified on stable storage.
     fn transfer(&self, leg: &Leg, input: Input, mut sending: Sending, reporter: &Reporter) -> Result<()> {
         let (target, source) = (self.target.clone(), self.near.volume.uuid.clone());
         let size = sending.prelude.volume_size.unwrap_or_default();
@@ -160,24 +161,21 @@ impl Run<'_> {
             }),
         };
         let session: Arc<dyn Dial> = self.session.clone();
-        match send_over(input, &[session], sending, &terms)?.failed.pop() {
-            None => Ok(()),
-            Some(error) => Err(error),
-        }
+        send_over(input, &[session], sending, &terms)?.by_all().map(drop)
     }
 
     /// Both sides note that the target holds this state now.
-    fn keep(&self, leg: &Leg, state: State) -> Result<Keep> {
+    pub(super) fn keep(&self, leg: &Leg, state: State) -> Result<Keep> {
         let (target, source) = (self.target.clone(), self.near.volume.uuid.clone());
-        let keep = self.ask(Order::Keep { target, source, state, moment: leg.moment })?;
-        self.near.was_sent(&Kept { volume: leg.volume.clone(), moment: leg.moment })?;
+        let keep = self.ask(Order::Keep { target, source, state, moment: leg.snapshot.moment })?;
+        self.near.was_sent(&leg.snapshot)?;
         Ok(keep)
     }
 }
 
 /// What is sent, in a line.
 fn told(leg: &Leg, map: &UsedMap, discarded: Option<&UsedMap>) -> String {
-    let (name, written) = (leg.volume.full_name(), ByteSize(map.used_bytes()));
+    let (name, written) = (leg.snapshot.volume.full_name(), ByteSize(map.used_bytes()));
     match (&leg.base, discarded) {
         (Some(base), Some(discarded)) => {
             let discarded = ByteSize(discarded.used_bytes());

@@ -10,7 +10,6 @@ use super::leg::{Leg, Rest};
 use crate::error::{Result, Status};
 use crate::link::ssh::Session;
 use crate::migrate;
-use crate::moment::Moment;
 use crate::replicate::near::Near;
 use crate::replicate::order::{Found, Holds, Keep, Order, TargetName};
 use crate::replicate::plan::{First, Here, first};
@@ -39,7 +38,7 @@ impl Run<'_> {
         self.say(left);
         self.make_up_for(&found, &kept)?;
         let base = self.begin(first, &found, &kept)?;
-        let snapshot = self.near.take(&kept, self.stop)?;
+        let snapshot = self.near.take(&kept, &found, self.stop)?;
         let grows = found.target.as_ref().is_some_and(|there| there.size < snapshot.volume.size);
         let keep = self.new_leg(&snapshot, base, grows, &found)?;
         if keep == Keep::NewestOnly {
@@ -66,12 +65,13 @@ impl Run<'_> {
 
     /// What a run that was killed had left to do for the state that it had sent: that is kept on the far side.
     fn make_up_for(&self, found: &Found, kept: &[Kept]) -> Result<()> {
-        let Some(there) = found.target.as_ref().filter(|there| there.kind != TargetKind::File) else {
-            return Ok(());
-        };
+        let Some(there) = &found.target else { return Ok(()) };
         let Holds::At(state) = &there.holds else { return Ok(()) };
         let Some(sent) = kept.iter().find(|kept| kept.volume.uuid == state.volume()) else { return Ok(()) };
-        let is_noted = there.copy_of.as_ref().is_some_and(|copy_of| copy_of.state.as_ref() == Some(state));
+        // A file keeps no note of it, and what it holds is all that is needed.
+        let is_file = there.kind == TargetKind::File;
+        let is_noted =
+            is_file || there.copy_of.as_ref().is_some_and(|copy_of| copy_of.state.as_ref() == Some(state));
         let is_kept = there.kind != TargetKind::Thin || there.snapshots.iter().any(|there| there.state == *state);
         if !(is_noted && is_kept) && there.is_as_it_was != Some(false) {
             let (target, source) = (self.target.clone(), self.near.volume.uuid.clone());
@@ -83,10 +83,9 @@ impl Run<'_> {
     /// Does what comes first, up to the delta to a new snapshot; its base, unless all of it is to be sent.
     fn begin(&self, first: First, found: &Found, kept: &[Kept]) -> Result<Option<LogicalVolume>> {
         let earlier = |uuid: &str| -> Result<Leg> {
-            let volume = self.near.by_uuid(kept, uuid)?;
-            let moment = kept.iter().find(|kept| kept.volume.uuid == uuid).map(|kept| kept.moment);
-            let moment = moment.unwrap_or_else(Moment::now);
-            Ok(Leg { volume, moment, base: None, becomes_copy: false, grows: false, rest: None })
+            let is_it = |kept: &&Kept| kept.volume.uuid == uuid;
+            let snapshot = kept.iter().find(is_it).ok_or_else(|| self.near.gone(uuid))?.clone();
+            Ok(Leg { snapshot, base: None, becomes_copy: false, grows: false, rest: None })
         };
         match first {
             First::Full => Ok(None),
@@ -101,7 +100,7 @@ impl Run<'_> {
                 let leg = Leg { rest, ..earlier(&snapshot)? };
                 self.say([format!("a copy to {} broke off: it is gone on with", self.destination)]);
                 self.leg(&leg)?;
-                Ok(Some(leg.volume))
+                Ok(Some(leg.snapshot.volume))
             }
             First::Again { base, snapshot } => {
                 let begun = found.begun.as_ref().filter(|begun| begun.snapshot == snapshot);
@@ -110,7 +109,7 @@ impl Run<'_> {
                 self.say([format!("a delta to {} broke off: {how}", self.destination)]);
                 let leg = Leg { base: Some(self.near.by_uuid(kept, &base)?), rest, ..earlier(&snapshot)? };
                 self.leg(&leg)?;
-                Ok(Some(leg.volume))
+                Ok(Some(leg.snapshot.volume))
             }
         }
     }
@@ -120,15 +119,16 @@ impl Run<'_> {
         let source = &self.near.volume.uuid;
         let becomes_copy =
             found.target.as_ref().is_none_or(|there| there.is_empty || there.is_copy_of(source)) && base.is_none();
-        let (volume, moment) = (snapshot.volume.clone(), snapshot.moment);
-        let leg = Leg { volume, moment, base, becomes_copy, grows, rest: None };
-        self.leg(&leg).inspect_err(|error| {
+        let leg = Leg { snapshot: snapshot.clone(), base, becomes_copy, grows, rest: None };
+        let state = self.bring(&leg).inspect_err(|error| {
             // Whatever else it was, the target may have come to hold it, or a part of it: then the next run goes on
             // from there, and otherwise removes it.
             if matches!(error.status(), Status::Guard | Status::Peer | Status::Usage) {
                 self.say(self.near.discard(snapshot));
             }
-        })
+        })?;
+        // The target holds it now: whatever is the matter with keeping it, the next run sends the delta since.
+        self.keep(&leg, state)
     }
 
     /// Asks the far side.

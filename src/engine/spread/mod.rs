@@ -69,6 +69,16 @@ pub struct Sent {
     pub failed: Vec<Error>,
 }
 
+impl Sent {
+    /// What was sent, if every receiver has it.
+    ///
+    /// # Errors
+    /// What the last of those failed with that do not.
+    pub fn by_all(mut self) -> Result<End> {
+        self.failed.pop().map_or(Ok(self.end), Err)
+    }
+}
+
 /// Sends `input` to all receivers that `dials` lead to; two dials may be two ways to one receiver. Returns when every
 /// receiver has it on stable storage, or failed.
 ///

@@ -38,6 +38,21 @@ step 'a target that somebody has written to'
 scatter b/copy 8 5
 refused 'somebody has written to it since the last transfer' ssh://far/b/copy
 says err '--rollback'
+
+step 'a run was killed between taking a snapshot of it and looking at it'
+snapshot=b/$(kept b/copy | tail -n 1)
+tags=$(lvs --noheadings -o lv_tags "$snapshot" | tr -d ' ' | sed 's/,/ --addtag /g')
+lvremove -qqy "$snapshot"
+# shellcheck disable=SC2086 # they are several words
+lvcreate -qq --snapshot --name "${snapshot#b/}" --permission r --setactivationskip y --addtag $tags b/copy
+was=$(digest /dev/b/copy)
+exits 5 lvpipe replicate --rsh "$RSH" -q a/vm ssh://far/b/copy --rollback
+says err "$snapshot was taken when somebody had written to the target"
+says err "lvremove $snapshot there"
+equal 'the target' "$(digest /dev/b/copy)" "$was"
+lvremove -qqy "$snapshot"
+
+step 'what was written is taken back'
 replicates a/vm ssh://far/b/copy --rollback
 says said ': since vm.lvpipe-'
 as_newest a/vm b/copy
