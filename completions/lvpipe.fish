@@ -169,7 +169,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -l insecure -d 'Send
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l pause -d 'What makes the source\'s user stand still, here: from its end on nobody writes. If somebody does, it is not switched' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l pause -d 'What makes the source\'s user stand still, here: from its end on nobody writes. If somebody is seen to do so before the far side takes over, it is not switched' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l unpause -d 'What lets the source\'s user go on, here, when the migration fails after the pause command has begun. Without it the source stays paused then' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l done -d 'What uses the volume on the far side, there, when it has all of it. If it fails, what it has started is ended and the source goes on' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand migrate" -l resume -d 'What is to be done when the far side has taken over, here. If it fails, the far side has taken over all the same' -r
@@ -224,7 +224,7 @@ complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -l json -d 'Print
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s v -l verbose -d 'Say more: without a terminal, a line of progress every 10 seconds'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l time -d 'How long to measure, in all. Where a round trip takes a tenth of a second, give it 30 or more' -r
+complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l time -d 'How long to measure, in all. Where a round trip takes a tenth of a second, or the link carries less than a megabyte a second, give it 30 or more' -r
 complete -c lvpipe -n "__fish_lvpipe_using_subcommand bench" -l digest -d 'The digest of the transfer that is to come' -r -f -a "blake3\t'BLAKE3: several times faster on most processors'
 sha256\t'SHA-256 (FIPS 180-4): known everywhere, and where a rule asks for it'
 none\t'None: only the CRC32C of each part, against accidents of transport'"

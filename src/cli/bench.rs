@@ -7,7 +7,6 @@ mod plan;
 mod text;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use clap::Args;
 
 use super::links::LinkTimes;
 use super::patience::Patience;
-use super::shared::{Resources, SourceArgs, name_parser, random_id};
+use super::shared::{Resources, SourceArgs, name_parser, print, random_id};
 use super::ssh_links::SshLinks;
 use crate::engine::spread::LinkCount;
 use crate::engine::trial::Sample;
@@ -74,7 +73,8 @@ pub struct Bench {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets in the help mean what they mean in any help")]
     destination: Option<OsString>,
 
-    /// How long to measure, in all. Where a round trip takes a tenth of a second, give it 30 or more
+    /// How long to measure, in all. Where a round trip takes a tenth of a second, or the link
+    /// carries less than a megabyte a second, give it 30 or more
     #[arg(long, value_name = "TIME", default_value = "10")]
     time: Patience,
 
@@ -134,10 +134,7 @@ impl Bench {
             }
             false => text::report(&report),
         };
-        match io::stdout().write_all(text.as_bytes()) {
-            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
-            _ => Ok(()),
-        }
+        print(&text)
     }
 
     fn refuse_idle_options(&self, destination: &Destination) -> Result<()> {

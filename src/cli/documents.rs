@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use clap::{Args, ValueEnum};
 
+use super::shared::print;
 use crate::command;
 use crate::error::{Error, Result};
 
@@ -113,11 +114,4 @@ fn install(directory: &std::path::Path) -> Result<()> {
     let failed = |e: &io::Error| Error::io("cannot install manual pages", directory.display(), e);
     fs::create_dir_all(directory).map_err(|e| failed(&e))?;
     PAGES.iter().try_for_each(|(name, source)| fs::write(directory.join(name), source)).map_err(|e| failed(&e))
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
-        _ => Ok(()),
-    }
 }

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::recv::read_prelude;
-use super::shared::{Messages, Resources, name_parser};
+use super::shared::{Messages, Resources, name_parser, print};
 use crate::byte_size::ByteSize;
 use crate::engine::Work;
 use crate::engine::recv::{Receiving, recv};
@@ -167,13 +167,6 @@ impl Inspect {
         let holes = if prelude.is_delta() { target.holes() } else { report.holes };
         let (kept, verified) = (report.holes - holes, prelude.digest != DigestKind::None);
         Ok(Report { stream, verified, trailing, kept, holes, ..report })
-    }
-}
-
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
     }
 }
 

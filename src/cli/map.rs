@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::shared::{SourceArgs, name_parser};
+use super::shared::{self, SourceArgs, name_parser};
 use crate::byte_size::ByteSize;
 use crate::error::{Error, Result};
 use crate::stop::{Interruptible, Stop};
@@ -62,7 +62,7 @@ impl Map {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = File::from(stdout.map_err(|e| Error::io("cannot print", "stdout", &e))?);
         let mut out = BufWriter::new(Interruptible::new(&stdout, stop));
-        let printed = match &maps {
+        let written = match &maps {
             Maps::Used(map) if self.json => print_json(&mut out, &name, map),
             Maps::Used(map) if self.extents => {
                 map.extents().iter().try_for_each(|extent| writeln!(out, "{} {}", extent.offset, extent.length))
@@ -72,11 +72,7 @@ impl Map {
             Maps::Changed(delta) if self.extents => changes::print_extents(&mut out, delta),
             Maps::Changed(delta) => changes::print_summary(&mut out, &name, delta),
         };
-        match printed.and_then(|()| out.flush()) {
-            // `lvpipe map ... | head` has what it wanted.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            printed => printed.map_err(|e| Error::io("cannot print", "stdout", &e)),
-        }
+        shared::printed(written.and_then(|()| out.flush()))
     }
 }
 

@@ -146,10 +146,7 @@ pub fn run() -> Result<()> {
 /// Help and version are no failure. What is one begins as all messages do, with the program's name.
 fn explain(error: &clap::Error) -> Result<()> {
     if !error.use_stderr() {
-        return match error.print() {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
-            _ => Ok(()),
-        };
+        return shared::printed(error.print());
     }
     let text = error.render().to_string();
     Err(Error::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end(), "", ""))

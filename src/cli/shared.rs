@@ -30,6 +30,26 @@ pub struct Resources {
     pub threads: Option<u16>,
 }
 
+/// Writes a text to standard output. A reader who has seen enough, as `head`, is no failure.
+///
+/// # Errors
+/// Whatever else keeps it from being written, as a full disk.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of a text for standard output.
+///
+/// # Errors
+/// As [`print`].
+pub fn printed(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
+        _ => Ok(()),
+    }
+}
+
 impl Resources {
     /// Divides the memory among workers and buffers.
     pub fn workshop(&self, part_size: PartSize, work: Work) -> Result<Workshop> {

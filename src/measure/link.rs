@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::figures::Links;
 use super::generated::Generated;
+use crate::byte_size::ByteSize;
 use crate::engine::send::{Input, Sending};
 use crate::engine::spread::{LinkCount, Terms, send_over};
 use crate::engine::trial::processor_time;
@@ -30,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const FIRST_LINK: Duration = Duration::from_secs(10);
 /// How long to try for a link where there is none.
 const RETRY: Duration = Duration::from_secs(2);
+/// Fewer parts than this say nothing of a rate.
+const LEAST_PARTS: u64 = 4;
 /// Of each number's time so much is left to the links to get going.
 const GET_GOING: f64 = 0.4;
 
@@ -49,10 +52,10 @@ pub struct Linking {
     pub stop: Stop,
 }
 
-/// Measures the links to a receiver that swallows everything; what each number of them carries.
+/// Measures the links to a receiver that swallows everything; what each number of them carries, of one at least.
 ///
 /// # Errors
-/// Why there is no receiver; what ended the run.
+/// Why there is no receiver; that next to nothing came through in that time; what ended the run.
 pub fn measure(way: Arc<dyn Dial>, linking: Linking) -> Result<Vec<Links>> {
     let Linking { count, time, workshop, transfer, stall, stop } = linking;
     let numbers = numbers(count);
@@ -114,12 +117,24 @@ pub fn measure(way: Arc<dyn Dial>, linking: Linking) -> Result<Vec<Links>> {
     });
     stop.check()?;
     match seen {
-        Some(points) => Ok(rates(&points, &numbers)),
+        Some(points) => match rates(&points, &numbers, LEAST_PARTS * workshop.part_size.bytes() as u64) {
+            none if none.is_empty() => Err(too_slow(&points, &way.name())),
+            rates => Ok(rates),
+        },
         None => {
             let why = "the far side has ended before it was measured";
             Err(sent.err().unwrap_or_else(|| Error::new(Status::Io, "cannot measure link", way.name(), why)))
         }
     }
+}
+
+fn too_slow(points: &[Point], name: &str) -> Error {
+    let ends = points.first().zip(points.last());
+    let (bytes, time) = ends.map_or((0, Duration::ZERO), |(first, last)| {
+        (last.bytes.saturating_sub(first.bytes), last.time.saturating_sub(first.time))
+    });
+    let why = format!("no more than {} came through in {:.1} s", ByteSize(bytes), time.as_secs_f64());
+    Error::new(Status::Io, "cannot measure link", name, why).way_out("--time 60 gives a slow link more time")
 }
 
 /// The figures at a moment.
@@ -187,20 +202,28 @@ fn numbers(count: LinkCount) -> Vec<u16> {
     }
 }
 
-/// What each number of links has carried; ssh's own pipe where there was nothing else.
-fn rates(points: &[Point], numbers: &[u16]) -> Vec<Links> {
-    let beside: Vec<Links> = numbers.iter().filter_map(|links| rate(points, *links)).collect();
-    if beside.is_empty() { rate(points, 0).into_iter().collect() } else { beside }
+/// What each number of links has carried, if that was so many bytes. Where it was too little for each of them, what all
+/// together have carried in all of the time, as the largest number that there was; ssh's own pipe where there was
+/// nothing else.
+fn rates(points: &[Point], numbers: &[u16], least: u64) -> Vec<Links> {
+    let of = |links: u16| -> Vec<&Point> { points.iter().filter(|point| point.links == links).collect() };
+    let each: Vec<Links> = numbers.iter().filter_map(|links| rate(&of(*links), *links, least)).collect();
+    if !each.is_empty() {
+        return each;
+    }
+    let together: Vec<&Point> = points.iter().filter(|point| point.links > 0).collect();
+    let most = together.iter().map(|point| point.links).max();
+    let all = most.and_then(|most| rate(&together, most, least));
+    all.or_else(|| rate(&of(0), 0, least)).into_iter().collect()
 }
 
-fn rate(points: &[Point], links: u16) -> Option<Links> {
-    let of_it: Vec<&Point> = points.iter().filter(|point| point.links == links).collect();
+fn rate(of_it: &[&Point], links: u16, least: u64) -> Option<Links> {
     let (first, last) = (of_it.first()?, of_it.last()?);
     let get_going = first.time + last.time.saturating_sub(first.time).mul_f64(GET_GOING);
     let from = of_it.iter().find(|point| point.time >= get_going)?;
     let (bytes, time) = (last.bytes.saturating_sub(from.bytes), last.time.saturating_sub(from.time));
     let processors = last.processors.saturating_sub(from.processors);
-    (bytes > 0 && !time.is_zero()).then(|| Links {
+    (bytes >= least.max(1) && !time.is_zero()).then(|| Links {
         links,
         rate: bytes as f64 / time.as_secs_f64(),
         processor_seconds_a_byte: processors.as_secs_f64() / bytes as f64,
@@ -230,6 +253,7 @@ mod tests {
         let found = rates(
             &points(&[0, 1, 2, 4], |links| 1_000_000 * u64::from(links.min(3))),
             &numbers(LinkCount::UpTo(4)),
+            100_000,
         );
         let shown: Vec<_> = found.iter().map(|at| (at.links, (at.rate / 1e5).round() as u64)).collect();
         assert_eq!(shown, [(1, 10), (2, 20), (4, 30)]);
@@ -238,9 +262,22 @@ mod tests {
 
     #[test]
     fn ssh_alone_counts_where_there_is_nothing_else() {
-        let found = rates(&points(&[0, 0], |_| 5_000_000), &[1, 2]);
+        let found = rates(&points(&[0, 0], |_| 5_000_000), &[1, 2], 100_000);
         assert_eq!(found.iter().map(|at| at.links).collect::<Vec<_>>(), [0]);
-        assert!(rates(&points(&[1], |_| 0), &[1]).is_empty(), "nothing came through");
-        assert!(rates(&[], &[0]).is_empty());
+        assert!(rates(&points(&[1], |_| 0), &[1], 0).is_empty(), "nothing came through");
+        assert!(rates(&[], &[0], 0).is_empty());
+    }
+
+    #[test]
+    fn a_slow_link_is_measured_over_all_of_the_time_or_not_at_all() {
+        // 0.6 MB in each number's window.
+        let slow = points(&[1, 2, 4], |_| 1_000_000);
+        let found = rates(&slow, &[1, 2, 4], 1_000_000);
+        assert_eq!(found.iter().map(|at| at.links).collect::<Vec<_>>(), [4]);
+        assert!((0.8e6..=1e6).contains(&found[0].rate), "{found:?}");
+        assert!(rates(&slow, &[1, 2, 4], 4_000_000).is_empty());
+        let error = too_slow(&slow, "host");
+        assert!(error.to_string().contains("no more than 2.86 MiB came through in 3.0 s"), "{error}");
+        assert!(error.to_string().contains("--time 60"), "{error}");
     }
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
 
 use super::lvm::{CreatedLv, LogicalVolume, Lvm};
 use super::open_source::clean_up;
@@ -108,20 +109,32 @@ pub fn scratch_for(name: &OsStr, most: u64, expected: Expected<'_>, stop: &Stop)
             let device = File::open(path).map_err(|e| guards::cannot_open("target", name, &e))?;
             let size = block::size(&device).map_err(|e| guards::cannot_open("target", name, &e))?;
             guards::refuse_if_smaller(name, size, expected.size.unwrap_or(0))?;
-            return Ok(nothing(format!("{name} is there already, and would be overwritten")));
+            return Ok(overwritten(name));
         }
         Ok(found) if !found.is_file() => return Ok(nothing("it is neither a file nor a volume")),
         Ok(found) => {
             refuse_own_source(name, expected, &found)?;
+            access(path, AccessFlags::W_OK).map_err(|e| guards::cannot_open_file(name, &e.into()))?;
             own = found.blocks() * 512;
         }
     }
+    // Through a link it is written where that leads.
+    let followed = fs::canonicalize(path);
+    let path = followed.as_deref().unwrap_or(path);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     in_directory(directory, name, own, most, expected)
 }
 
 fn nothing(why: impl Into<String>) -> Scratch {
     Scratch::None { why: why.into(), pool: None }
+}
+
+/// Of a device that knows no holes.
+fn overwritten(name: &str) -> Scratch {
+    nothing(format!(
+        "{name} is there already, and would be overwritten. The estimate is without writing, and that takes longer than \
+         elsewhere: what the source does not use is zeroed there"
+    ))
 }
 
 /// `own`: what the target holds already, which it would hold no more.
@@ -167,7 +180,7 @@ fn beside_lv(lvm: &Lvm, volume: &LogicalVolume, most: u64, expected: Expected<'_
     guards::refuse_if_smaller(&name, volume.size, expected.size.unwrap_or(0))?;
     match &volume.pool {
         Some(pool) if volume.is_thin() => in_pool(lvm, &volume.vg, pool, None, most, expected, stop),
-        _ => Ok(nothing(format!("{name} is there already, and would be overwritten"))),
+        _ => Ok(overwritten(&name)),
     }
 }
 

@@ -1,10 +1,9 @@
 //! `migrate --dry-run`: what would be done, by what is there on both sides.
 
-use std::io::Write;
-
 use super::Migrate;
 use crate::byte_size::ByteSize;
-use crate::error::{Error, Result};
+use crate::cli::shared::print;
+use crate::error::Result;
 use crate::link::ssh::Session;
 use crate::migrate::{Order, Places};
 use crate::stop::Stop;
@@ -50,9 +49,6 @@ impl Migrate {
                 &format!("if it fails after the pause, {} stays paused: there is no --unpause\n", rounds.name());
         }
         notices.iter().for_each(|notice| text += &format!("there: {notice}\n"));
-        let mut out = std::io::stdout();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("cannot print", "stdout", &e))
+        print(&text)
     }
 }
