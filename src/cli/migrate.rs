@@ -53,7 +53,8 @@ pub struct Migrate {
     #[arg(long)]
     create: bool,
 
-    /// What makes the source's user stand still, here: from its end on nobody writes. If somebody does, it is not switched
+    /// What makes the source's user stand still, here: from its end on nobody writes. If somebody is seen to do so before
+    /// the far side takes over, it is not switched
     #[arg(long, value_name = "COMMAND", help_heading = "Commands")]
     pause: String,
 

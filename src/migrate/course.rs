@@ -269,10 +269,10 @@ impl Course<'_> {
             notice: self.audience.notice.clone(),
         };
         let dials: [Arc<dyn Dial>; 1] = [self.session.clone()];
-        while_it_is_there(&self.session, &stop, || {
+        let sent = while_it_is_there(&self.session, &stop, || {
             send_over(Input::Volume { source, map, discarded }, &dials, sending, &terms)
         })?;
-        Ok(())
+        sent.by_all().map(drop)
     }
 }
 

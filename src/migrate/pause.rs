@@ -28,18 +28,22 @@ pub struct Pause {
 /// What the watchman does. He hears of process groups that are to be ended before he acts, one a line, or 0 for none, and
 /// acts when his standard input ends. One that is told to end has some two seconds for that; of one that is killed after
 /// that nobody does anything any more, even if it is not gone yet.
+///
+/// Signals that are meant for a whole service do not end him: nobody could be told of the pause then. Only SIGKILL does.
 const WATCH: &str = r#"
+trap '' HUP INT TERM
 group=0
 while read -r heard; do group=$heard; done
 echo "lvpipe: migrate was killed while $LVPIPE_SOURCE was paused: unpausing it" >&2
 if [ "$group" -gt 0 ] && kill -TERM -"$group"; then
     tries=10
-    while [ $tries -gt 0 ] && [ -n "$(sed -n "s/^.*) [^ZX] [0-9]* $group .*/alive/p" /proc/[0-9]*/stat)" ]; do
+    while [ $tries -gt 0 ] && [ -n "$(LC_ALL=C sed -n "s/^.*) [^ZX] [0-9]* $group .*/alive/p" /proc/[0-9]*/stat)" ]; do
         tries=$((tries - 1))
         sleep 0.2
     done
     kill -KILL -"$group" && sleep 0.1
 fi 2>/dev/null
+trap - HUP INT TERM
 exec sh -c "$UNDO" </dev/null
 "#;
 
@@ -73,14 +77,12 @@ impl Paused {
         let Pause { command, about, .. } = &self.pause;
         let mut running = about.prepare(Task::Pause, command)?;
         if let Some(watchman) = &mut self.watchman {
-            watchman.tell(running.group().as_raw()).map_err(cannot_watch)?;
+            watchman.tell(running.group().as_raw()).map_err(Watchman::cannot_tell)?;
         }
         commands::begin(&mut running);
         let paused = commands::wait(&mut running, Task::Pause, command, Some(stop));
-        if let Some(watchman) = &mut self.watchman {
-            watchman.tell(0).map_err(cannot_watch)?;
-        }
-        paused
+        let told = self.watchman.as_mut().map_or(Ok(()), |watchman| watchman.tell(0));
+        paused.and(told.map_err(Watchman::cannot_tell))
     }
 
     /// From here on it is not undone by itself.
@@ -141,6 +143,11 @@ impl Watchman {
     /// This group is to be ended before he acts; 0 for none.
     fn tell(&mut self, group: i32) -> io::Result<()> {
         self.shell.stdin.as_mut().map_or(Ok(()), |stdin| writeln!(stdin, "{group}"))
+    }
+
+    /// That it could not be told him: he has ended, or was killed.
+    fn cannot_tell(why: io::Error) -> Error {
+        Error::io("lost the watchman, who unpauses if this process is killed", "sh", &why)
     }
 
     /// He is not needed any more.

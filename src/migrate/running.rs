@@ -104,12 +104,14 @@ fn is_alive(group: Pid) -> bool {
     processes.flatten().filter(|process| process.file_name().as_encoded_bytes()[0].is_ascii_digit()).any(
         |process| {
             // One that is gone by now does not count either.
-            fs::read_to_string(process.path().join("stat")).is_ok_and(|stat| is_alive_in(&stat, group))
+            let stat = fs::read(process.path().join("stat"));
+            stat.is_ok_and(|stat| is_alive_in(&String::from_utf8_lossy(&stat), group))
         },
     )
 }
 
-/// Of one process, by its line in proc_pid_stat(5): `PID (NAME) STATE PARENT GROUP ...`. A name can have anything in it.
+/// Of one process, by its line in proc_pid_stat(5): `PID (NAME) STATE PARENT GROUP ...`. A name can have anything in it,
+/// and is cut after 15 bytes, within a character if need be.
 fn is_alive_in(stat: &str, group: Pid) -> bool {
     let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
     let is_running = fields.next().is_some_and(|state| !matches!(state, "Z" | "X"));
@@ -160,6 +162,24 @@ mod tests {
         ] {
             assert_eq!(is_alive_in(stat, group), alive, "{stat}");
         }
+    }
+
+    #[test]
+    fn who_has_a_name_that_is_no_text_is_alive_too() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        // 14 bytes, and the first of the last character's two.
+        let sleep = scratch.path().join("aaaaaaaaaaaaaa\u{e4}");
+        fs::copy("/bin/sleep", &sleep).expect("copied");
+        let mut running =
+            Running::start(Command::new(&sleep).arg0("sleep").arg("9").process_group(0)).expect("sleep");
+        let stat = format!("/proc/{}/stat", running.group());
+        while !fs::read(&stat).expect("it runs").windows(3).any(|name| name == b"(aa") {
+            thread::sleep(LOOK);
+        }
+        assert!(fs::read_to_string(&stat).is_err(), "its name is text");
+        assert!(is_alive(running.group()));
+        running.end();
+        assert!(!is_alive(running.group()));
     }
 
     #[test]

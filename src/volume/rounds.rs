@@ -208,8 +208,9 @@ impl Rounds {
         Ok(Pending { written: written.used_bytes(), discarded: discarded.used_bytes() })
     }
 
-    /// How many bytes the kernel has seen written to the LV since the last snapshot was there. It costs nothing to ask. What was written while it was being taken is not in this: a file system that is mounted is frozen then,
-    /// and writes its superblock when it thaws. `None` where the kernel does not tell.
+    /// How many bytes the kernel has seen written to the LV since the last snapshot was there. It costs nothing to ask.
+    /// What was written while it was being taken is not in this: a file system that is mounted is frozen then, and writes
+    /// its superblock when it thaws. `None` where the kernel does not tell.
     pub fn written_since_last(&self) -> Option<u64> {
         let then = self.last.as_ref()?.written_by_then?;
         Some(written_to(&self.volume)?.saturating_sub(then))

@@ -111,16 +111,16 @@ impl<'a> Migration<'a> {
     ) -> Result<(Receiving, Arc<dyn Target>, [u8; 16])> {
         let workshop = self.resources.workshop(prelude.part_size, Work::Decompress)?;
         let incarnation = random_id("cannot begin")?;
-        let arriving = match self.arriving.take() {
-            None => open(prelude, name, create, self.stop)?,
+        // One that is refused stays: what is to be said of its target is said at its end.
+        let arriving = match &mut self.arriving {
             Some(arriving) => {
                 arriving.check(prelude, name)?;
                 arriving
             }
+            none => none.insert(open(prelude, name, create, self.stop)?),
         };
         let target = Arc::new(RoundTarget(arriving.target.clone()));
         let stop = arriving.stop.child();
-        self.arriving = Some(arriving);
         let figures = Figures::new(Role::Recv);
         let (prelude, stream) = (prelude.clone(), String::new());
         Ok((Receiving { prelude, stream, workshop, record: None, holds: None, figures, stop }, target, incarnation))

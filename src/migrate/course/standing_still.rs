@@ -28,7 +28,10 @@ pub(super) struct Deadline {
 
 impl Deadline {
     /// `most` from now on, if there is a limit. `name` is the source's.
-    pub(super) fn from_now(run: &Stop, most: Option<Duration>, name: &str) -> Self {
+    ///
+    /// # Errors
+    /// When there cannot be a thread that looks at the clock.
+    pub(super) fn from_now(run: &Stop, most: Option<Duration>, name: &str) -> Result<Self> {
         let stop = run.child();
         let (alive, dropped) = bounded::<()>(0);
         if let Some((most, end)) = most.and_then(|most| Some((most, Instant::now().checked_add(most)?))) {
@@ -38,10 +41,10 @@ impl Deadline {
                     stop.fail(why);
                 }
             };
-            // Where there cannot be another thread, nobody looks at the clock.
-            let _ = thread::Builder::new().name("deadline".into()).spawn(wait);
+            let started = thread::Builder::new().name("deadline".into()).spawn(wait);
+            started.map_err(|why| Error::io("cannot start thread", "deadline", &why))?;
         }
-        Deadline { stop, _until_dropped: alive }
+        Ok(Deadline { stop, _until_dropped: alive })
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_not_waited_for_before_the_source_goes_on() {
         let run = Stop::new();
-        let deadline = Deadline::from_now(&run, Some(Duration::from_millis(300)), "vg/vm1");
+        let deadline = Deadline::from_now(&run, Some(Duration::from_millis(300)), "vg/vm1").expect("a thread");
         let (_scratch, is_undone, paused) = paused(&deadline.stop);
         // It does not see that the run has ended, and comes to a good end.
         let slow = || {
@@ -119,7 +122,8 @@ mod tests {
 
     #[test]
     fn a_pause_command_that_does_not_end_is_ended_by_the_clock() {
-        let deadline = Deadline::from_now(&Stop::new(), Some(Duration::from_millis(200)), "vg/vm1");
+        let deadline =
+            Deadline::from_now(&Stop::new(), Some(Duration::from_millis(200)), "vg/vm1").expect("a thread");
         let about = About { source: "vg/vm1".into(), target: "vg/vm1".into(), host: "host".into() };
         let pause = Pause { command: "sleep 60".into(), undo: Some("true".into()), about };
         let begun = Instant::now();
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_there_in_time_is_switched_to_and_what_fails_is_not() {
         let run = Stop::new();
-        let deadline = Deadline::from_now(&run, Some(Duration::from_millis(300)), "vg/vm1");
+        let deadline = Deadline::from_now(&run, Some(Duration::from_millis(300)), "vg/vm1").expect("a thread");
         let (_scratch, is_undone, guard) = paused(&deadline.stop);
         let (guard, seven) = while_paused(guard, &deadline.stop, || Ok(7)).expect("in time");
         drop(deadline);

@@ -20,7 +20,7 @@ impl Course<'_> {
         self.session.ask::<()>(&Order::Ready, stop)?;
         self.rounds.wait_for_removal();
         let begun = Instant::now();
-        let deadline = Deadline::from_now(stop, self.plan.most(), &self.rounds.name());
+        let deadline = Deadline::from_now(stop, self.plan.most(), &self.rounds.name())?;
         let paused = self.places.pause.clone().begin(&deadline.stop)?;
         let pause = begun.elapsed();
         let (paused, last) = while_paused(paused, &deadline.stop, || {
@@ -32,6 +32,7 @@ impl Course<'_> {
         let before_done = begun.elapsed();
         let paused = self.hand_on(paused, stop)?;
         let after_done = begun.elapsed();
+        self.tell_what_is_lost();
         self.resume()?;
         let total = begun.elapsed();
         drop(paused);
@@ -49,7 +50,14 @@ impl Course<'_> {
     /// Refuses what goes on to be written after the pause: that would be lost, and two might run.
     fn refuse_if_written(&self) -> Result<()> {
         match self.rounds.written_since_last() {
-            None | Some(0) => Ok(()),
+            Some(0) => Ok(()),
+            None => {
+                (self.audience.notice)(&format!(
+                    "the kernel does not tell what is written to {}: nobody looks whether the pause command has paused it",
+                    self.rounds.name(),
+                ));
+                Ok(())
+            }
             Some(bytes) => {
                 let why = format!("{} were written after the pause command had ended", ByteSize(bytes));
                 Err(Error::guard("not migrated", self.rounds.name(), why).way_out(
@@ -57,6 +65,18 @@ impl Course<'_> {
                      here is to be frozen, with fsfreeze(8), or unmounted by it",
                 ))
             }
+        }
+    }
+
+    /// Says so if somebody has written since the last look, when it was too late to go back.
+    fn tell_what_is_lost(&self) {
+        if let Some(bytes @ 1..) = self.rounds.written_since_last() {
+            (self.audience.notice)(&format!(
+                "{} were written to {} while the far side took over: they are not in the target. The pause command must \
+                 not end before nobody writes any more",
+                ByteSize(bytes),
+                self.rounds.name(),
+            ));
         }
     }
 

@@ -43,8 +43,8 @@ impl CreatedLv {
         arguments.extend(["--activate=y", "--setactivationskip=n", "--thinpool", &pool_name]);
         if let Err(why) = lvm.run("lvcreate", &arguments) {
             // Somebody may have been faster since it was looked for. What they made lacks our tag and stays.
-            let taken = held.find()?.is_none() && lvm.find(vg, name)?.is_some();
-            return Err(if taken { exists_already(&held.full_name()) } else { why });
+            let taken = if held.find()?.is_none() { lvm.find(vg, name)? } else { None };
+            return Err(taken.map_or(why, |taken| exists_already(&taken)));
         }
         let volume = held.find()?.filter(LogicalVolume::is_active);
         let volume = volume.ok_or_else(|| {
@@ -150,8 +150,8 @@ pub(in crate::volume) fn check_new(lvm: &Lvm, vg: &str, pool: &str, name: &str) 
         let why = "LVM allows letters, digits and + _ . - in names, 127 at most";
         return Err(Error::new(Status::Usage, "cannot create volume", wrong, why));
     }
-    if lvm.find(vg, name)?.is_some() {
-        return Err(exists_already(&full_name));
+    if let Some(there) = lvm.find(vg, name)? {
+        return Err(exists_already(&there));
     }
     match lvm.find(vg, pool)? {
         Some(pool) if pool.is_thin_pool() => Ok(()),
@@ -166,7 +166,14 @@ pub(in crate::volume) fn check_new(lvm: &Lvm, vg: &str, pool: &str, name: &str) 
     }
 }
 
-fn exists_already(full_name: &str) -> Error {
-    Error::guard("cannot create volume", full_name, "it exists already")
+fn exists_already(volume: &LogicalVolume) -> Error {
+    let name = volume.full_name();
+    if volume.has_tag(INCOMPLETE) {
+        let why = "it is left of a migration of which nobody knows whether it came to its end";
+        return Error::guard("cannot create volume", &name, why)
+            .way_out(format!("if nobody uses it: lvremove {name}"))
+            .also(format!("if it is in use: lvchange --deltag {INCOMPLETE} {name}"));
+    }
+    Error::guard("cannot create volume", &name, "it exists already")
         .way_out("receive into it without --create, or choose another name")
 }

@@ -218,8 +218,10 @@ fn a_volume_is_not_created_over_another_nor_outside_a_pool() {
     let mut fake = Fake::new();
     fake.lv("pool", "twi-aotz--", "-");
     fake.lv("plain", "-wi-a-----", "-");
+    fake.lv("left", "Vwi-a-tz--", "lvpipe.incomplete");
     let rows = [
         ("pool", "plain", "it exists already"),
+        ("pool", "left", "it is left of a migration of which nobody knows whether it came to its end"),
         ("plain", "new", "vg/plain is no thin pool"),
         ("none", "new", "there is no pool vg/none"),
     ];
@@ -230,7 +232,7 @@ fn a_volume_is_not_created_over_another_nor_outside_a_pool() {
     let error = CreatedLv::create(&fake.lvm, "vg", "pool", "a b", 4096, &fake.reservations).expect_err("a space");
     assert_eq!(error.status(), Status::Usage);
     assert!(!fake.log().contains("lvcreate"), "{}", fake.log());
-    assert_eq!(fake.volumes(), ["plain", "pool"]);
+    assert_eq!(fake.volumes(), ["left", "plain", "pool"]);
     assert_eq!(fake.on_record(), []);
 }
 
