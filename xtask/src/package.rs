@@ -119,13 +119,15 @@ fn static_tar(output: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--package", "lvpipe", "--bin", "lvpipe", "--target", MUSL]);
     succeed(cargo.current_dir(repository()))?;
+    let binary = binary::target().join(MUSL).join("release/lvpipe");
+    needs_no_library(&binary)?;
     let name = format!("lvpipe-{}-{MUSL}", version()?);
     let directory = output.join(&name);
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
     fs::create_dir_all(&directory)?;
-    fs::copy(binary::target().join(MUSL).join("release/lvpipe"), directory.join("lvpipe"))?;
+    fs::copy(binary, directory.join("lvpipe"))?;
     for file in ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"] {
         fs::copy(repository().join(file), directory.join(file))?;
     }
@@ -136,6 +138,20 @@ fn static_tar(output: &Path) -> Result<PathBuf> {
     pack.args(["--owner=0", "--group=0", "-czf"]).arg(&tar).arg("-C").arg(output).arg(&name);
     succeed(&mut pack)?;
     Ok(tar)
+}
+
+/// Static in fact: the kernel starts it by itself, without ld.so(8), and it says who it is.
+fn needs_no_library(binary: &Path) -> Result<()> {
+    let read = Command::new("readelf").args(["--program-headers", "--dynamic", "--wide"]).arg(binary).output();
+    let read = read.context("readelf")?;
+    let (headers, why) = (String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&read.stderr));
+    ensure!(read.status.success(), "readelf: {}: {why}", read.status);
+    ensure!(!headers.contains("INTERP") && !headers.contains("(NEEDED)"), "not static: {headers}");
+    let started = Command::new(binary).arg("--version").env_clear().output().context("the static binary")?;
+    ensure!(started.status.success(), "the static binary: {}", started.status);
+    let said = String::from_utf8_lossy(&started.stdout);
+    ensure!(said.starts_with("lvpipe "), "the static binary says: {said}");
+    Ok(())
 }
 
 /// The package's version, by cargo.

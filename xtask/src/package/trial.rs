@@ -31,6 +31,7 @@ pub fn run(root: &CleanRoot, packages: &Packages, older: &Packages, released: bo
     let journal = "/var/lib/lvpipe/journal";
     root.run(&format!("mkdir -p /var/lib/lvpipe; touch {journal}; dpkg --remove lvpipe; test -e {journal}"))?;
     root.run("dpkg --purge lvpipe")?;
+    units::go_with_the_program(root, &newer.lvpipe)?;
     upgrade::keeps_what_was_chosen(root, &older, &newer, &real)?;
     let left: Vec<String> = root.files()?.into_iter().filter(|file| !before.contains(file)).collect();
     ensure!(left.is_empty(), "left behind by the packages: {left:?}");

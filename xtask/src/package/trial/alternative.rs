@@ -52,7 +52,13 @@ pub(super) fn stands_in(root: &CleanRoot, package: &str, real: &str) -> Result<(
 pub(super) fn leaves_what_others_added(root: &CleanRoot, package: &str, real: &str) -> Result<()> {
     let add = "update-alternatives --install /usr/bin/mbuffer mbuffer /bin/true 10";
     root.run(&format!("dpkg -i {package}; {add}; dpkg --purge lvpipe-mbuffer"))?;
-    root.run("[ $(readlink -f /usr/bin/mbuffer) = $(readlink -f /bin/true) ]")?;
+    let is_theirs = "[ $(readlink -f /usr/bin/mbuffer) = $(readlink -f /bin/true) ]";
+    root.run(is_theirs)?;
+    // What the package meets now is a link of update-alternatives, and no mbuffer that could be kept beside it.
+    root.run(&format!("dpkg -i {package}"))?;
+    ensure_it_is(root, Who::Lvpipe, "installed where there was another alternative")?;
+    root.run("[ ! -h /usr/bin/mbuffer.distrib ]; ! update-alternatives --query mbuffer | grep mbuffer.distrib")?;
+    root.run(&format!("dpkg --purge lvpipe-mbuffer; {is_theirs}"))?;
     root.run("update-alternatives --remove mbuffer /bin/true; ! command -v mbuffer")?;
 
     root.run(&format!("dpkg -i {package} {real}; {add}; dpkg --purge lvpipe-mbuffer"))?;
