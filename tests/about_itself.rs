@@ -117,13 +117,74 @@ fn doctor_names_what_is_missing_what_for_and_the_command_that_gives_it() {
         let output = Command::new("sh").args(["-c", &script, LVPIPE]).output().expect("sh runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };
-    let (status, text) = limited("100", "");
-    assert_eq!(status, Some(1));
+    let (_, text) = limited("100", "");
     let line = text.lines().find(|line| line.contains("open files")).expect("a line about it");
-    assert!(line.starts_with("MISSING") && line.ends_with("at most 100"), "{text}");
+    assert!(line.starts_with("limited") && line.ends_with("at most 100"), "{text}");
     assert!(text.contains("for many links at once: ulimit -n 1024"), "{text}");
     let (_, json) = limited("1024", "--json");
     let findings: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let open = findings.as_array().expect("an array").iter().find(|found| found["what"] == "open files");
     assert_eq!(open.expect("a finding")["state"], "ok");
+}
+
+/// What doctor says in namespaces of its own, with its exit status; `script` runs it as `"$0" doctor`.
+fn doctor_in(unshare: &[&str], script: &str) -> (Option<i32>, String) {
+    let mut command = Command::new("unshare");
+    let output = command.args(unshare).args(["sh", "-ec", script, LVPIPE]).output().expect("unshare runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(!text.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+/// The lines about one thing: the finding, and its way out where there is one.
+fn about(text: &str, what: &str) -> String {
+    let is_it = |line: &&str| line.get(9..).is_some_and(|rest| rest.starts_with(&format!("{what} ")));
+    let lines: Vec<&str> = text.lines().skip_while(|line| !is_it(line)).take(2).collect();
+    assert!(!lines.is_empty(), "nothing about {what}: {text}");
+    lines.join("\n")
+}
+
+#[test]
+fn doctor_does_not_take_a_containers_root_for_the_hosts() {
+    let (status, text) = doctor_in(&["--map-root-user"], "exec \"$0\" doctor");
+    assert_eq!(status, Some(1), "{text}");
+    let rights = about(&text, "rights");
+    assert!(rights.starts_with("MISSING") && rights.contains("of a user namespace only"), "{rights}");
+    assert!(rights.contains("--privileged"), "{rights}");
+
+    let (status, text) = doctor_in(&["--user", "--map-user=1000"], "exec \"$0\" doctor");
+    assert_eq!(status, Some(1), "{text}");
+    let rights = about(&text, "rights");
+    assert!(rights.starts_with("MISSING") && rights.contains("not root") && rights.contains("sudo"), "{rights}");
+}
+
+#[test]
+fn doctor_names_the_packages_of_programs_that_are_not_there() {
+    let script =
+        "mount -t tmpfs none /usr/local/sbin; mount -t tmpfs none /usr/sbin; PATH=/nowhere exec \"$0\" doctor";
+    let (status, text) = doctor_in(&["--map-root-user", "--mount"], script);
+    assert_eq!(status, Some(1), "{text}");
+    for (program, package) in [("dmsetup", "dmsetup"), ("lvs", "lvm2"), ("ssh", "openssh-client")] {
+        let found = about(&text, program);
+        assert!(found.starts_with("MISSING") && found.contains("not installed"), "{found}");
+        assert!(found.ends_with(&format!("apt install {package}")), "{found}");
+    }
+    assert!(about(&text, "man").starts_with("limited"), "{text}");
+}
+
+#[test]
+fn what_shows_a_page_learns_neither_the_key_of_the_links_nor_the_token() {
+    let place = tempfile::tempdir().expect("a directory");
+    let man = place.path().join("man");
+    fs::write(&man, "#!/bin/sh\nenv\ncat > /dev/null\n").expect("a script");
+    fs::set_permissions(&man, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("may be run");
+    let path = format!("{}:{}", place.path().display(), std::env::var("PATH").expect("a PATH"));
+    // man is run on a terminal only: script(1) is one.
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("'{LVPIPE}' man"), "/dev/null"]).stdin(std::process::Stdio::null());
+    command.env("PATH", path);
+    command.env("LVPIPE_KEY", "secret").env("LVPIPE_TOKEN", "secret").env("OTHER", "told");
+    let shown = command.output().expect("script runs");
+    let environment = String::from_utf8_lossy(&shown.stdout);
+    assert!(environment.contains("OTHER=told") && !environment.contains("=secret"), "{environment}");
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::log::Log;
 use super::question::Terminal;
-use crate::command::KEY_VARIABLE;
+use crate::command::{KEY_VARIABLE, TOKEN_VARIABLE};
 
 /// What `-A` and `-a` say about the machine that changes volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Changer {
         command.env("MBUFFER_VOL", volume.to_string());
         command.env("MBUFFER_NUMIN", counters.read.load(Ordering::Relaxed).to_string());
         command.env("MBUFFER_NUMOUT", written.to_string());
-        command.env_remove(KEY_VARIABLE);
+        command.env_remove(KEY_VARIABLE).env_remove(TOKEN_VARIABLE);
         if self.stdin_is_data {
             command.stdin(Stdio::null());
         }

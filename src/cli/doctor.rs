@@ -1,6 +1,8 @@
 //! `lvpipe doctor`: what this host lacks for which feature, and the command that gives it.
 
 mod checks;
+mod device_mapper;
+mod host;
 
 use std::io::{self, Write};
 
@@ -8,11 +10,12 @@ use clap::Args;
 
 use crate::error::{Error, Result, Status};
 use checks::Finding;
+use host::Host;
 
 /// Say what this host lacks for which feature, and how to get it
 ///
-/// Nothing is changed. The exit status is 1 where a feature cannot be used at all; what only makes it slower is told,
-/// and does not count.
+/// Nothing is changed. The exit status is 1 where a feature cannot be used at all; what only makes it slower, or
+/// cannot be told from here, is said, and does not count.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,11 +38,13 @@ enum State {
     Limited,
     /// What it is for does not work.
     Missing,
+    /// It cannot be told from here.
+    Unknown,
 }
 
 impl Doctor {
     pub(super) fn run(self) -> Result<()> {
-        let findings = checks::all();
+        let findings = checks::all(&Host::this());
         let text = match self.json {
             true => {
                 serde_json::to_string(&findings).map_err(|e| Error::io("cannot print", "stdout", &e.into()))? + "\n"
@@ -72,6 +77,7 @@ fn shown(finding: &Finding) -> String {
         State::Ok => "ok",
         State::Limited => "limited",
         State::Missing => "MISSING",
+        State::Unknown => "unknown",
     };
     let line = format!("{state:<8} {:<28} {}\n", finding.what, finding.found);
     match &finding.way_out {

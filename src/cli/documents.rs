@@ -98,6 +98,7 @@ fn show(source: &str) -> Result<()> {
     let mut viewer = Command::new(man)
         .args(["--local-file", "-"])
         .env_remove(command::KEY_VARIABLE)
+        .env_remove(command::TOKEN_VARIABLE)
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|e| failed(&e))?;

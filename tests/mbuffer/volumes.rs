@@ -112,14 +112,14 @@ fn a_command_that_brings_the_same_full_medium_again_and_again_is_the_end() {
 }
 
 #[test]
-fn the_command_does_not_learn_the_key_of_the_links() {
+fn the_command_learns_neither_the_key_of_the_links_nor_the_token() {
     let place = Place::new();
     let change = "env > environment";
     let mut command = place.command(Program::Lvpipe, &["-q", "-s", "64k", "-D", "64k", "-A", change, "-o", "out"]);
-    command.env("LVPIPE_KEY", "secret").env("OTHER", "told");
+    command.env("LVPIPE_KEY", "secret").env("LVPIPE_TOKEN", "secret").env("OTHER", "told");
     finish(command, &bytes(100_000)).expect(0);
     let environment = String::from_utf8_lossy(&place.read("environment")).into_owned();
-    assert!(environment.contains("OTHER=told") && !environment.contains("LVPIPE_KEY"), "{environment}");
+    assert!(environment.contains("OTHER=told") && !environment.contains("=secret"), "{environment}");
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! What is looked at. Each check reads, and changes nothing.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::geteuid;
 
-use super::State;
+use super::host::Host;
+use super::{State, device_mapper};
 use crate::byte_size::ByteSize;
 use crate::command;
 
@@ -33,31 +31,37 @@ const WIDE_PIPE: u64 = 1 << 20;
 const WINDOW: u64 = 16 << 20;
 
 /// All checks.
-pub(super) fn all() -> Vec<Finding> {
+pub(super) fn all(host: &Host) -> Vec<Finding> {
     let mut findings = vec![
-        rights(),
+        device_mapper::rights(host),
         program("dmsetup", "dmsetup", State::Missing, "thin LVs: map, send, recv, migrate, replicate"),
         program("lvs", "lvm2", State::Missing, "LVs: vg/lv as a source or target"),
-        device_mapper(),
-        target("thin-pool", "dm_thin_pool", "thin LVs: map, send, recv, migrate, replicate"),
+        device_mapper::node(host),
+        device_mapper::target(
+            host,
+            &device_mapper::targets(),
+            "thin-pool",
+            "dm_thin_pool",
+            "thin LVs: map, send, recv, migrate, replicate",
+        ),
         program("ssh", "openssh-client", State::Missing, "ssh:// as a receiver"),
         program("man", "man-db", State::Limited, "lvpipe man"),
         descriptors(),
-        pipe_size(),
+        pipe_size(host),
     ];
-    findings.extend(["tcp_rmem", "tcp_wmem"].map(tcp_buffer));
-    findings.push(window_scaling());
-    findings.push(processor("aes", "AES in the processor", "encrypted links"));
-    findings.push(processor(
-        "sha_ni",
-        "SHA-256 in the processor",
-        "the digest of parts; --digest blake3 does not need it",
-    ));
-    findings.push(huge_pages());
+    findings.extend(["tcp_rmem", "tcp_wmem"].map(|name| tcp_buffer(host, name)));
+    findings.push(window_scaling(host));
+    findings.push(processor(host, &["aes"], "AES in the processor", "encrypted links"));
+    let used_for = "BLAKE3, the digest of parts; without, --digest sha256 may be the faster one";
+    findings.push(processor(host, &["avx2", "asimd"], "vectors in the processor", used_for));
+    let used_for = "SHA-256: the digest of parts over HTTP, and of --digest sha256";
+    findings.push(processor(host, &["sha_ni", "sha2"], "SHA-256 in the processor", used_for));
+    findings.push(huge_pages(host));
     findings
 }
 
-fn finding(
+/// A finding; `way_out` counts only where it is not as it should be.
+pub(super) fn finding(
     what: &'static str,
     used_for: &'static str,
     found: impl Into<String>,
@@ -68,69 +72,15 @@ fn finding(
     Finding { what, used_for, found: found.into(), state, way_out }
 }
 
-fn ok_or(fine: bool, otherwise: State) -> State {
+/// Fine, or this.
+pub(super) fn ok_or(fine: bool, otherwise: State) -> State {
     if fine { State::Ok } else { otherwise }
-}
-
-fn rights() -> Finding {
-    let is_root = geteuid().is_root();
-    let found = if is_root { "root" } else { "not root" };
-    finding(
-        "rights",
-        "LVs: device-mapper and LVM want root",
-        found,
-        ok_or(is_root, State::Missing),
-        "sudo lvpipe ...",
-    )
 }
 
 fn program(name: &'static str, package: &str, without: State, used_for: &'static str) -> Finding {
     let found = command::is_installed(OsStr::new(name));
     let words = if found { "installed" } else { "not installed" };
     finding(name, used_for, words, ok_or(found, without), &format!("apt install {package}"))
-}
-
-fn device_mapper() -> Finding {
-    let there = Path::new("/dev/mapper/control").exists();
-    let found = if there { "/dev/mapper/control is there" } else { "there is no /dev/mapper/control" };
-    let state = ok_or(there, State::Missing);
-    finding(
-        "device-mapper",
-        "LVs as a source or target",
-        found,
-        state,
-        "modprobe dm-mod; in a container, pass /dev/mapper in",
-    )
-}
-
-/// A target of device-mapper: loaded, or a module that device-mapper loads when it needs it.
-fn target(name: &'static str, module: &str, used_for: &'static str) -> Finding {
-    let targets = command::run(OsStr::new("dmsetup"), "dmsetup", &["targets"]).unwrap_or_default();
-    let loaded = targets.lines().any(|line| line.split_whitespace().next() == Some(name));
-    let can_be = command::run(OsStr::new("modprobe"), "kmod", &["--dry-run", "--quiet", module]).is_ok();
-    let found = match (loaded, can_be) {
-        (true, _) => "loaded",
-        (false, true) => "not loaded, the kernel has it",
-        (false, false) => "neither loaded nor among the kernel's modules",
-    };
-    let state = ok_or(loaded || can_be, State::Missing);
-    let way_out = format!(
-        "modprobe {module}; without such a module: apt install {}, and boot its kernel (of a container, its host's)",
-        kernel_package()
-    );
-    finding(name, used_for, found, state, &way_out)
-}
-
-/// Debian's kernel with all of its modules, by Debian's names of the architectures.
-fn kernel_package() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "linux-image-amd64",
-        "aarch64" => "linux-image-arm64",
-        "powerpc64" => "linux-image-powerpc64le",
-        "s390x" => "linux-image-s390x",
-        "riscv64" => "linux-image-riscv64",
-        _ => "a linux-image of Debian's",
-    }
 }
 
 /// Sets it now, and at each boot from now on: sysctl.d(5).
@@ -140,7 +90,8 @@ fn sysctl(name: &str, value: impl std::fmt::Display) -> String {
 
 fn descriptors() -> Finding {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
-    let state = ok_or(soft >= DESCRIPTORS, State::Missing);
+    // What links there are by default do with some dozens.
+    let state = ok_or(soft >= DESCRIPTORS, State::Limited);
     let used_for = "many links at once";
     let way_out = match hard >= DESCRIPTORS {
         true => format!("ulimit -n {DESCRIPTORS}"),
@@ -149,8 +100,8 @@ fn descriptors() -> Finding {
     finding("open files", used_for, format!("at most {soft}"), state, &way_out)
 }
 
-fn pipe_size() -> Finding {
-    let size = number("/proc/sys/fs/pipe-max-size", 0);
+fn pipe_size(host: &Host) -> Finding {
+    let size = host.number("/proc/sys/fs/pipe-max-size", 0);
     let used_for = "pipes, in mbuffer's place above all";
     let found = size.map_or("unknown".into(), |size| format!("at most {}", ByteSize(size)));
     let state = ok_or(size.is_none_or(|size| size >= WIDE_PIPE), State::Limited);
@@ -158,8 +109,8 @@ fn pipe_size() -> Finding {
 }
 
 /// tcp(7): the third number is the most that a connection's buffer grows to.
-fn tcp_buffer(name: &'static str) -> Finding {
-    let most = number(&format!("/proc/sys/net/ipv4/{name}"), 2);
+fn tcp_buffer(host: &Host, name: &'static str) -> Finding {
+    let most = host.number(&format!("/proc/sys/net/ipv4/{name}"), 2);
     let (what, used_for) = match name {
         "tcp_rmem" => ("TCP receive buffer", "links over a long way: one connection's rate is buffer / round trip"),
         _ => ("TCP send buffer", "links over a long way: one connection's rate is buffer / round trip"),
@@ -176,26 +127,26 @@ fn tcp_buffer(name: &'static str) -> Finding {
     )
 }
 
-fn window_scaling() -> Finding {
-    let on = number("/proc/sys/net/ipv4/tcp_window_scaling", 0) != Some(0);
+fn window_scaling(host: &Host) -> Finding {
+    let on = host.number("/proc/sys/net/ipv4/tcp_window_scaling", 0) != Some(0);
     let found = if on { "on" } else { "off: at most 64 KiB are on their way" };
     let state = ok_or(on, State::Limited);
     finding("TCP window scaling", "links", found, state, &sysctl("net.ipv4.tcp_window_scaling", 1))
 }
 
-fn processor(flag: &str, what: &'static str, used_for: &'static str) -> Finding {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    // x86 calls them flags, Arm features, and SHA-256 `sha2`.
-    let wanted = |word: &str| word == flag || (flag == "sha_ni" && word == "sha2");
+/// Whether it has one of these: x86 calls them flags, Arm features, by other names.
+fn processor(host: &Host, names: &[&str], what: &'static str, used_for: &'static str) -> Finding {
+    let info = host.text("/proc/cpuinfo").unwrap_or_default();
+    let wanted = |word: &str| names.contains(&word);
     let lines = info.lines().filter(|line| line.starts_with("flags") || line.starts_with("Features"));
     let has = lines.flat_map(str::split_whitespace).any(wanted);
     let way_out = "in a virtual machine, a processor model that has it (host-passthrough)";
     finding(what, used_for, if has { "yes" } else { "no" }, ok_or(has, State::Limited), way_out)
 }
 
-fn huge_pages() -> Finding {
+fn huge_pages(host: &Host) -> Finding {
     let path = "/sys/kernel/mm/transparent_hugepage/enabled";
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = host.text(path).unwrap_or_default();
     let has = text.contains("[madvise]") || text.contains("[always]");
     let found = if has { "on request" } else { "never" };
     finding(
@@ -207,18 +158,13 @@ fn huge_pages() -> Finding {
     )
 }
 
-/// The number at this place of a file's words.
-fn number(path: &str, index: usize) -> Option<u64> {
-    fs::read_to_string(path).ok()?.split_whitespace().nth(index)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_not_as_it_should_be_has_a_way_out_and_only_that() {
-        for found in all() {
+        for found in all(&Host::this()) {
             assert_eq!(found.state == State::Ok, found.way_out.is_none(), "{found:?}");
             assert!(!found.used_for.is_empty() && !found.found.is_empty(), "{found:?}");
         }
@@ -228,15 +174,6 @@ mod tests {
     fn a_program_that_is_not_there_names_its_package() {
         let found = program("no-such-program-anywhere", "no-such-package", State::Missing, "nothing");
         assert_eq!((found.state, found.way_out.as_deref()), (State::Missing, Some("apt install no-such-package")));
-    }
-
-    #[test]
-    fn a_kernel_without_a_target_is_told_the_module_and_the_package() {
-        let found = target("no-such-target", "no_such_module", "nothing");
-        assert_eq!(found.state, State::Missing);
-        let way_out = found.way_out.expect("it is missing");
-        assert!(way_out.starts_with("modprobe no_such_module; "), "{way_out}");
-        assert!(way_out.contains(&format!("apt install {}", kernel_package())), "{way_out}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn shared(command: &Command) -> Vec<(String, Vec<Item>)> {
         }
         sections.push(("PROGRESS".to_string(), items));
     }
-    sections.push(("EXIT STATUS".to_string(), exit_status()));
+    sections.push(("EXIT STATUS".to_string(), exit_status(command)));
     sections
 }
 
@@ -44,8 +44,19 @@ fn rounds() -> Vec<Item> {
     items
 }
 
-fn exit_status() -> Vec<Item> {
+fn exit_status(command: &Command) -> Vec<Item> {
     let row = |status: Status, text: &str| Item::Term(status.code().to_string(), text.into());
+    if command.get_name() == "doctor" {
+        return vec![
+            Item::Term("0".into(), "No check says MISSING; a feature may be slower than it could be.".into()),
+            row(
+                Status::Io,
+                "A check says MISSING: a feature cannot be used here at all. Or an I/O operation failed.",
+            ),
+            row(Status::Usage, "The command line asks for something that cannot be."),
+            Item::Term("128+n".into(), "Ended by signal n.".into()),
+        ];
+    }
     vec![
         Item::Term("0".into(), "Done, and verified as far as this side can.".into()),
         row(Status::Io, "An I/O operation failed."),
