@@ -42,7 +42,7 @@ pub fn print(text: &str) -> Result<()> {
 /// What became of a text for standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn printed(written: io::Result<()>) -> Result<()> {
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot print", "stdout", &e)),
