@@ -277,7 +277,7 @@ mod tests {
         assert!((0.8e6..=1e6).contains(&found[0].rate), "{found:?}");
         assert!(rates(&slow, &[1, 2, 4], 4_000_000).is_empty());
         let error = too_slow(&slow, "host");
-        assert!(error.to_string().contains("no more than 2.86 MiB came through in 3.0 s"), "{error}");
+        assert!(error.to_string().contains("no more than 2.29 MiB came through in 3.0 s"), "{error}");
         assert!(error.to_string().contains("--time 60"), "{error}");
     }
 }
